@@ -1,0 +1,31 @@
+package engine
+
+// Counters are one loop's plain counters: written and read on the loop only, without atomics. All count from the
+// start of the process unless they say otherwise.
+type Counters struct {
+	// Turns counts turns of the loop; Waits the system calls that waited for events; Parks the times that the loop
+	// went to sleep in netpoll.
+	Turns, Waits, Parks uint64
+	// Events counts events dispatched, StaleEvents those whose slot was given away before they arrived.
+	Events, StaleEvents uint64
+	// BusyNanos is the time in turns, without the waiting; LongestTurnNanos the longest single turn.
+	BusyNanos, LongestTurnNanos uint64
+	// Accepted counts accepted connections; AcceptPauses the times a listener was taken out of the set because no
+	// descriptor was left.
+	Accepted, AcceptPauses uint64
+	// Dials counts attempts to connect, DialFailures those that failed (timeouts included).
+	Dials, DialFailures uint64
+	// Relays counts relays started; RelaysOver those that ended.
+	Relays, RelaysOver uint64
+	// Pauses counts the times a source was paused because the other side was full.
+	Pauses uint64
+	// PendingBytes is the number of bytes held now because the other side did not take them; PendingPeak the most
+	// that one direction ever held.
+	PendingBytes, PendingPeak uint64
+	// InsertsRefused counts frames that were not inserted because the queue of a direction was full.
+	InsertsRefused uint64
+	// Lingering is the number of lingering closes under way now; LingerCut counts those ended by their bounds.
+	Lingering, LingerCut uint64
+	// PostsRefused counts calls of Post refused because the mailbox was full.
+	PostsRefused uint64
+}

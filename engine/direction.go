@@ -1,0 +1,222 @@
+package engine
+
+// direction is one of the two ways through a relay: from the end that it is named by to the other.
+type direction struct {
+	stage   Stage
+	pending *Pending // judged, not yet taken by the destination; nil: none, and the source may be read
+	held    *Pending // not yet judged: the stage asked to see it again with more
+	inserts *Pending // frames of ours that wait for a boundary
+	opaque  int64    // bytes still to come that need no judgement
+	bytes   uint64   // forwarded
+	taken   int64    // last time the destination took a byte while some were pending; Monotonic ns
+
+	from           Side
+	insertCount    uint8
+	boundary       bool // what was forwarded stands at a frame boundary
+	opaqueBoundary bool // ... it will, when opaque has come
+	mayRead        bool // the source may have something to read
+	blocked        bool // the destination is full; Writable will be told
+	ended          bool // the source's FIN was read
+	finished       bool // the FIN was passed on
+}
+
+// paused tells whether the source must not be read.
+func (d *direction) paused() bool { return d.pending != nil || d.ended || d.stage == nil }
+
+// pump reads the source and forwards what its stage lets pass, until the source is empty, the destination full, or
+// the budget of this turn used up.
+func (r *Relay) pump(d *direction) {
+	w := r.workspace
+	source := r.ends[d.from]
+	budget := turnReads * len(w.ReadBuffer())
+	for d.mayRead && !d.paused() && !r.broken[d.from.Other()] && r.flags&relayOver == 0 {
+		if budget <= 0 {
+			r.postpone()
+			return
+		}
+		n, status := source.Read(w.ReadBuffer())
+		budget -= n
+		if n > 0 {
+			if d.from == SideBackend {
+				r.activity = w.now
+			}
+			if status != StatusReady {
+				d.mayRead = false
+			}
+			r.process(d, r.withHeld(d, n))
+			if r.flags&relayOver != 0 {
+				return
+			}
+		}
+		switch status {
+		case StatusBlocked:
+			d.mayRead = false
+		case StatusEOF:
+			r.sourceEnded(d)
+			return
+		case StatusFailed:
+			r.broken[d.from] = true
+			d.ended = true // nothing more will be read
+			return
+		}
+	}
+}
+
+// postpone lets the relay go on in the next turn.
+func (r *Relay) postpone() {
+	if r.flags&relayQueued == 0 {
+		r.flags |= relayQueued
+		r.workspace.later(r)
+	}
+}
+
+// withHeld returns the n bytes just read, with those on hold in front of them.
+func (r *Relay) withHeld(d *direction, n int) []byte {
+	w := r.workspace
+	held := d.held.Len()
+	if held == 0 {
+		return w.readBuffer[HoldMax : HoldMax+n]
+	}
+	copy(w.readBuffer[HoldMax-held:], d.held.Bytes())
+	w.Release(d.held)
+	d.held = nil
+	return w.readBuffer[HoldMax-held : HoldMax+n]
+}
+
+// process forwards p as the stage judges it. Runs that lie side by side are written by one call.
+func (r *Relay) process(d *direction, p []byte) {
+	begin, at := 0, 0
+	if d.opaque > 0 {
+		at = int(min(d.opaque, int64(len(p))))
+		d.opaque -= int64(at)
+		d.boundary = d.opaque == 0 && d.opaqueBoundary
+		if d.boundary && d.inserts != nil {
+			r.forward(d, p[:at])
+			r.insertNow(d)
+			begin = at
+		}
+		if at == len(p) {
+			r.forward(d, p[begin:])
+			return
+		}
+	}
+	verdicts := d.stage.Judge(p[at:], r.workspace.verdicts[:0])
+	for i := range verdicts {
+		v := &verdicts[i]
+		next := at + int(v.N)
+		switch v.Action {
+		case ActionForward:
+			d.boundary = v.Boundary
+			if d.boundary && d.inserts != nil {
+				r.forward(d, p[begin:next])
+				r.insertNow(d)
+				begin = next
+			}
+		case ActionDrop:
+			r.forward(d, p[begin:at])
+			begin = next
+		case ActionHold:
+			r.forward(d, p[begin:at])
+			r.hold(d, p[at:next])
+			begin = next
+		case ActionSplice:
+			d.opaque, d.opaqueBoundary, d.boundary = v.N, v.Boundary, false
+			next = at
+		case ActionEnd:
+			r.forward(d, p[begin:at])
+			r.finishBoth(Outcome{Reason: v.Reason, By: d.from})
+			return
+		}
+		at = next
+	}
+	r.forward(d, p[begin:at])
+}
+
+func (r *Relay) hold(d *direction, p []byte) {
+	if len(p) > HoldMax {
+		panic("engine: a stage holds more than HoldMax bytes")
+	}
+	if len(p) > 0 {
+		d.held = r.workspace.Append(nil, p)
+	}
+}
+
+// forward counts and emits bytes of the stream.
+func (r *Relay) forward(d *direction, p []byte) {
+	d.bytes += uint64(len(p))
+	r.emit(d, p)
+}
+
+// emit writes p to the destination; what it does not take becomes pending, which pauses the source.
+func (r *Relay) emit(d *direction, p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	w := r.workspace
+	if d.pending == nil {
+		n, blocked := r.write(d, p)
+		if n == len(p) {
+			return
+		}
+		p = p[n:]
+		d.blocked = blocked
+		d.taken = w.now
+		w.Counters.Pauses++
+		if !blocked {
+			r.postpone() // interrupted, not full: nobody will tell
+		}
+	}
+	d.pending = w.Append(d.pending, p)
+	w.Counters.PendingBytes += uint64(len(p))
+	w.Counters.PendingPeak = max(w.Counters.PendingPeak, uint64(d.pending.Len()))
+	r.schedule()
+}
+
+// write offers p to the destination once.
+func (r *Relay) write(d *direction, p []byte) (n int, blocked bool) {
+	to := d.from.Other()
+	n, status := r.ends[to].Write(p)
+	if n > 0 && to == SideBackend {
+		r.activity = r.workspace.now
+	}
+	if status == StatusFailed {
+		r.broken[to] = true
+		return n, true
+	}
+	return n, status == StatusBlocked
+}
+
+// flush writes what is pending. When all of it is gone the source may be read again, or its FIN is passed on.
+func (r *Relay) flush(d *direction) {
+	w := r.workspace
+	for d.pending != nil && !d.blocked {
+		n, blocked := r.write(d, d.pending.Bytes())
+		d.pending.Advance(n)
+		w.Counters.PendingBytes -= uint64(n)
+		d.blocked = blocked
+		if n > 0 {
+			d.taken = w.now
+		}
+		if d.pending.Len() == 0 {
+			w.Release(d.pending)
+			d.pending = nil
+			r.activity = w.now // it was stalled, not idle
+			r.insertNow(d)
+		}
+	}
+	if d.pending == nil && d.ended {
+		r.passFIN(d)
+	}
+	r.schedule()
+}
+
+// insertNow writes the frames that wait, if this is a place for them.
+func (r *Relay) insertNow(d *direction) {
+	if d.inserts == nil || !d.boundary || d.opaque > 0 || d.pending != nil {
+		return
+	}
+	frames := d.inserts
+	d.inserts, d.insertCount = nil, 0
+	r.emit(d, frames.Bytes())
+	r.workspace.Release(frames)
+}

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// waitMillis is how long a loop waits on its own set, keeping its P, before it parks in netpoll. A wait through
+	// the scheduler costs more than 10 us per wake-up at low rates; see docs/netpoll.md.
+	waitMillis = 5
+	// eventsPerWait is how many events one wait collects.
+	eventsPerWait = 256
+	// turnsPerYield is after how many turns in a row the loop lets other goroutines have its P.
+	turnsPerYield = 64
+)
+
+// LoopOptions are the settings of one loop.
+type LoopOptions struct {
+	// Name appears in messages about the loop.
+	Name string
+	// ReadBuffer is the size of the read buffer in bytes; 0: DefaultReadBuffer.
+	ReadBuffer int
+	// OnPanic is called when a handler panics, before the process ends. It must not recover.
+	OnPanic func(message string)
+}
+
+// Loop is one event loop: a set of descriptors, a wheel, and everything that hangs on them. Start runs it on one
+// goroutine; all other methods but Post, Stop and Busy belong to that goroutine.
+type Loop struct {
+	Workspace
+
+	name    string
+	set     int
+	slots   slotTable
+	reactor *reactor
+	mailbox mailbox
+	ticker  ticker
+	events  [eventsPerWait]unix.EpollEvent
+	discard []byte
+	current handler // whose events are being handled, for the last words of a panic
+	onPanic func(string)
+
+	stopping  bool
+	busySince atomic.Int64 // begin of the turn under way, Monotonic ns; 0 while waiting
+	done      chan struct{}
+}
+
+// NewLoop opens a loop's descriptors. Until Start (or Abandon) it belongs to the caller.
+func NewLoop(o LoopOptions) (*Loop, error) {
+	l := &Loop{name: o.Name, set: -1, done: make(chan struct{}), onPanic: o.OnPanic}
+	l.Workspace = *NewWorkspace(o.ReadBuffer, Monotonic())
+	l.mailbox.loop, l.mailbox.fd, l.ticker.fd = l, -1, -1
+	if err := l.open(); err != nil {
+		l.closeDescriptors()
+		return nil, fmt.Errorf("event loop %s: %w", o.Name, err)
+	}
+	return l, nil
+}
+
+func (l *Loop) open() (err error) {
+	if l.set, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	mail, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	l.mailbox.fd = int32(mail)
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return os.NewSyscallError("timerfd_create", err)
+	}
+	l.ticker.fd = int32(timer)
+	if err := l.register(l.mailbox.fd, unix.EPOLLIN|unix.EPOLLET, &l.mailbox); err != nil {
+		return err
+	}
+	if err := l.register(l.ticker.fd, unix.EPOLLIN|unix.EPOLLET, &l.ticker); err != nil {
+		return err
+	}
+	l.reactor, err = newReactor(l.set, l.turns)
+	return err
+}
+
+func (l *Loop) register(fd int32, events uint32, h handler) error {
+	index, generation := l.slots.take(h)
+	return os.NewSyscallError("epoll_ctl", addEvents(l.set, fd, events, index, generation))
+}
+
+// Start runs the loop on a goroutine of its own until Stop.
+func (l *Loop) Start() {
+	// goroutine: loop, ends when Stop was called and the turn under way is over
+	go l.run()
+}
+
+func (l *Loop) run() {
+	finished := false
+	defer func() {
+		// No recover: a handler that panicked leaves state that nobody can vouch for.
+		if !finished && l.onPanic != nil {
+			l.onPanic("event loop " + l.name + " panicked while handling " + l.describeCurrent() + "; the process ends")
+		}
+	}()
+	if err := l.reactor.wait(); err != nil {
+		panic(fmt.Sprintf("engine: netpoll's wait of loop %s failed: %v", l.name, err))
+	}
+	l.mailbox.close()
+	l.closeDescriptors()
+	finished = true
+	close(l.done)
+}
+
+// describeCurrent names what was being handled, as its owner names itself.
+func (l *Loop) describeCurrent() string {
+	var subject any = l.current
+	if c, ok := subject.(*Conn); ok && c.owner != nil {
+		subject = c.owner
+	}
+	if s, ok := subject.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", subject)
+}
+
+// Abandon closes the descriptors of a loop that was never started, its listeners not included.
+func (l *Loop) Abandon() {
+	_ = l.reactor.poll.Close()
+	_ = l.reactor.wait()
+	l.closeDescriptors()
+}
+
+func (l *Loop) closeDescriptors() {
+	for _, fd := range []int{int(l.mailbox.fd), int(l.ticker.fd), l.set} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// Post runs task on the loop, in the order of posting. It may be called from any goroutine and reports false when the
+// mailbox is full or the loop has ended: the task is not run then.
+func (l *Loop) Post(task func()) bool { return l.mailbox.post(task) }
+
+// Stop ends the loop once everything posted before has run, and waits until it has ended. What is still open on the
+// loop is not closed by it. It must not be called on the loop.
+func (l *Loop) Stop() error {
+	if !l.Post(func() { l.stopping = true }) {
+		select {
+		case <-l.done:
+			return nil
+		default:
+			return errors.New("the loop's mailbox is full: it cannot be stopped")
+		}
+	}
+	<-l.done
+	return nil
+}
+
+// Busy tells since when the turn under way has lasted at time now, in nanoseconds; 0 while the loop waits. It may be
+// called from any goroutine: a watchdog reports a loop that does not turn.
+func (l *Loop) Busy(now int64) time.Duration {
+	since := l.busySince.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Duration(now - since)
+}
+
+// Name returns the loop's name.
+func (l *Loop) Name() string { return l.name }
+
+// turns is called by netpoll when the set has events. It keeps turning while there is work, waits a little on the set
+// itself, and returns when nothing happened for that long: netpoll then parks the goroutine at no cost.
+func (l *Loop) turns() {
+	for turn := 1; !l.stopping; turn++ {
+		timeout := waitMillis
+		if l.Unfinished() {
+			timeout = 0
+		}
+		l.Counters.Waits++
+		n, errno := wait(l.set, l.events[:], timeout)
+		switch {
+		case errno == unix.EINTR:
+			// Most likely the runtime wants to stop the world: give way at once.
+			runtime.Gosched()
+			continue
+		case errno != 0:
+			panic(fmt.Sprintf("engine: epoll_pwait of loop %s failed: %v", l.name, errno))
+		case n == 0 && timeout > 0:
+			l.Counters.Parks++
+			return
+		}
+		l.turn(n)
+		if turn%turnsPerYield == 0 {
+			runtime.Gosched()
+		}
+	}
+	_ = l.reactor.stop()
+}
+
+// turn handles the events collected.
+func (l *Loop) turn(n int) {
+	begin := Monotonic()
+	l.busySince.Store(begin)
+	l.Counters.Turns++
+	l.Counters.Events += uint64(n)
+	l.BeginTurn(begin)
+	for i := range l.events[:n] {
+		event := &l.events[i]
+		h := l.slots.lookup(uint32(event.Fd), uint32(event.Pad))
+		if h == nil {
+			l.Counters.StaleEvents++
+			continue
+		}
+		l.current = h
+		h.handle(event.Events)
+	}
+	l.current = nil
+	l.ticker.schedule(&l.Wheel)
+	took := uint64(Monotonic() - begin)
+	l.Counters.BusyNanos += took
+	l.Counters.LongestTurnNanos = max(l.Counters.LongestTurnNanos, took)
+	l.busySince.Store(0)
+}
+
+// discardBuffer is where bytes go that nobody wants.
+func (l *Loop) discardBuffer() []byte {
+	if l.discard == nil {
+		l.discard = make([]byte, 16<<10)
+	}
+	return l.discard
+}

@@ -1,0 +1,154 @@
+package engine
+
+// RelayLimits are the deadlines of a relay, in nanoseconds. They are immutable: relays share them.
+type RelayLimits struct {
+	// Idle ends a relay none of whose bytes touched the backend's end for this long. 0: none.
+	Idle int64
+	// Stalled ends a relay of which one end took no byte for this long while bytes were pending. 0: none.
+	Stalled int64
+	// HalfClosed takes the place of Idle once one side has finished.
+	HalfClosed int64
+	// Linger bounds the lingering close of each end.
+	Linger int64
+}
+
+// RelayObserver is told when a relay is over. Both ends were released then, or handed to a lingering close.
+type RelayObserver interface {
+	RelayOver(r *Relay, outcome Outcome)
+}
+
+// Relay moves bytes between two ends, both ways, each direction judged by its stage. It holds at most one read per
+// direction: what one side does not take is kept, and its source is not read until that is gone. Owned by the loop;
+// it must not be copied once started.
+//
+//	open         both directions flow                      timer: idle, or stalled while bytes are pending
+//	half-closed  one side finished, its FIN passed on      timer: half-closed, or stalled
+//	over         RelayOver was called; nothing is touched  timer: none
+//
+// The transitions are in endings.go, the deadlines in deadlines.go, the flow of bytes in direction.go.
+type Relay struct {
+	workspace  *Workspace
+	observer   RelayObserver
+	limits     *RelayLimits
+	ends       [2]End
+	directions [2]direction // named by the side that they come from
+	timer      Timer
+	activity   int64 // last time a byte touched the backend's end, or a stall was over; Monotonic ns
+	flags      relayFlags
+	broken     [2]bool // an error is pending on the end, or was seen
+	firstFIN   Side    // who finished first
+}
+
+type relayFlags uint8
+
+const (
+	relayOver relayFlags = 1 << iota
+	relayQueued
+	relayDriven // events are being handled: nested calls only set state
+)
+
+// Init prepares a relay between two ends. stages[s] judges what comes from side s; nil: that side is not read at all,
+// only watched for errors. The ends' events go to the relay from Start on.
+func (r *Relay) Init(w *Workspace, ends [2]End, stages [2]Stage, limits *RelayLimits, observer RelayObserver) {
+	r.workspace, r.ends, r.limits, r.observer = w, ends, limits, observer
+	for side := range r.directions {
+		d := &r.directions[side]
+		d.stage = stages[side]
+		d.from = Side(side)
+		d.boundary = true
+		d.mayRead = true
+	}
+	r.firstFIN = SideNone
+	r.activity = w.now
+	r.timer.Init(r)
+	w.Counters.Relays++
+}
+
+// Start takes the ends' events over and begins to move bytes. Emit and Feed come before it.
+func (r *Relay) Start() {
+	if r.flags&relayOver != 0 {
+		return
+	}
+	r.ends[SideClient].Attach(r, SideClient)
+	r.ends[SideBackend].Attach(r, SideBackend)
+	r.schedule()
+	r.drive()
+}
+
+// Emit sends bytes towards a side as they are, unjudged and uncounted: a head of ours in front of the stream. Only
+// before Start.
+func (r *Relay) Emit(towards Side, p []byte) { r.emit(&r.directions[towards.Other()], p) }
+
+// Feed gives bytes that were read from a side before the relay existed to its stage. Only before Start; at most one
+// read's worth.
+func (r *Relay) Feed(from Side, p []byte) {
+	if len(p) > 0 && r.flags&relayOver == 0 {
+		r.process(&r.directions[from], p)
+	}
+}
+
+// Ready implements Owner.
+func (r *Relay) Ready(side Side, readiness Readiness) {
+	if r.flags&relayOver != 0 {
+		return
+	}
+	if readiness&Readable != 0 {
+		r.directions[side].mayRead = true
+	}
+	if readiness&Broken != 0 {
+		r.broken[side] = true
+	}
+	if readiness&Writable != 0 {
+		r.directions[side.Other()].blocked = false
+	}
+	r.drive()
+}
+
+// resume implements resumer: the budget of the turn before was used up.
+func (r *Relay) resume() {
+	r.flags &^= relayQueued
+	if r.flags&relayOver == 0 {
+		r.drive()
+	}
+}
+
+// drive does all that can be done now in both directions, and then judges how things stand.
+func (r *Relay) drive() {
+	for side := range r.directions {
+		d := &r.directions[side]
+		if d.pending != nil && !d.blocked {
+			r.flush(d)
+		}
+		r.pump(d)
+		if r.flags&relayOver != 0 {
+			return
+		}
+	}
+	r.settle()
+}
+
+// Workspace returns the workspace that the relay lives on.
+func (r *Relay) Workspace() *Workspace { return r.workspace }
+
+// Over tells whether the relay has ended.
+func (r *Relay) Over() bool { return r.flags&relayOver != 0 }
+
+// Bytes returns how many bytes from a side were forwarded, insertions not included.
+func (r *Relay) Bytes(from Side) uint64 { return r.directions[from].bytes }
+
+// PendingBytes returns how many bytes from a side wait because the other side did not take them.
+func (r *Relay) PendingBytes(from Side) int { return r.directions[from].pending.Len() }
+
+// Insert sends a frame of our own towards a side, as soon as that direction stands at a frame boundary with nothing
+// older pending. It reports false when InsertMax frames wait already, or when that direction has finished.
+func (r *Relay) Insert(towards Side, frame []byte) bool {
+	d := &r.directions[towards.Other()]
+	if r.flags&relayOver != 0 || d.finished || d.ended || d.insertCount >= InsertMax {
+		r.workspace.Counters.InsertsRefused++
+		return false
+	}
+	d.inserts = r.workspace.Append(d.inserts, frame)
+	d.insertCount++
+	r.insertNow(d)
+	return true
+}

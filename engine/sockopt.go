@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Settings of every TCP socket, client and backend: a silent host is noticed within a minute.
+const (
+	keepAliveIdleSeconds     = 30
+	keepAliveIntervalSeconds = 10
+	keepAliveProbes          = 3
+	userTimeoutMillis        = 60_000
+)
+
+// tcpOptions are set on listening sockets, from which accepted ones inherit them, and on dialed ones.
+var tcpOptions = [...]struct {
+	level, name, value int
+	text               string
+}{
+	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, "TCP_NODELAY"},
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1, "SO_KEEPALIVE"},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdleSeconds, "TCP_KEEPIDLE"},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveIntervalSeconds, "TCP_KEEPINTVL"},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes, "TCP_KEEPCNT"},
+	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, userTimeoutMillis, "TCP_USER_TIMEOUT"},
+}
+
+func setTCPOptions(fd int) error {
+	for i := range tcpOptions {
+		o := &tcpOptions[i]
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return fmt.Errorf("setsockopt %s: %w", o.text, err)
+		}
+	}
+	return nil
+}
+
+// tcpSocket returns a non-blocking, close-on-exec TCP socket for the address's family.
+func tcpSocket(address netip.AddrPort) (int, error) {
+	family := unix.AF_INET
+	if address.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	if err := setTCPOptions(fd); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// toSockaddr converts an address for the kernel. A zone is taken as an interface's index or ignored.
+func toSockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: zoneIndex(a.Addr().Zone())}
+}
+
+func fromSockaddr(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,130 @@
+package engine
+
+import "github.com/valyala/bytebufferpool"
+
+// Limits of a workspace, in bytes.
+const (
+	// DefaultReadBuffer is the size of a loop's one read buffer.
+	DefaultReadBuffer = 64 << 10
+	// MinReadBuffer and MaxReadBuffer are the range of its setting.
+	MinReadBuffer = 4 << 10
+	MaxReadBuffer = 1 << 20
+	// turnReads is how many full reads one direction may do in one turn before the others have theirs.
+	turnReads = 4
+)
+
+// resumer is someone who ran out of its budget and goes on in the next turn.
+type resumer interface{ resume() }
+
+// Workspace is what everything on one loop shares: the turn's time, the wheel, the read buffer, the buffer pools and
+// the counters. It is owned by the loop. It does no I/O, so that a simulation can drive a relay with one of its own.
+type Workspace struct {
+	// Wheel holds every deadline of the loop.
+	Wheel Wheel
+	// Counters are the loop's plain counters; read them on the loop.
+	Counters Counters
+
+	now        int64
+	readBuffer []byte // HoldMax bytes of headroom for bytes on hold, then the read buffer itself
+	verdicts   []Verdict
+	classes    [len(classSizes)]bytebufferpool.Pool
+	shells     *Pending // free list of Pending values without a buffer
+	again      []resumer
+	againSpare []resumer
+}
+
+// classSizes are the capacities of the pooled buffers: a small remainder never pins a large buffer. The last class
+// takes whatever is larger.
+var classSizes = [...]int{512, 4 << 10, 16 << 10, DefaultReadBuffer + 1024, MaxReadBuffer + 8192}
+
+// NewWorkspace returns a workspace with a read buffer of the given size in bytes (0: DefaultReadBuffer) at time now.
+func NewWorkspace(readBuffer int, now int64) *Workspace {
+	if readBuffer == 0 {
+		readBuffer = DefaultReadBuffer
+	}
+	w := &Workspace{
+		now:        now,
+		readBuffer: make([]byte, HoldMax+readBuffer),
+		verdicts:   make([]Verdict, 0, 64),
+	}
+	w.Wheel.Init(now)
+	return w
+}
+
+// Now returns the time of the current turn in Monotonic nanoseconds.
+func (w *Workspace) Now() int64 { return w.now }
+
+// ReadBuffer returns the loop's read buffer, whose content is valid until the next read by anyone on the loop.
+func (w *Workspace) ReadBuffer() []byte { return w.readBuffer[HoldMax:] }
+
+// BeginTurn sets the time of the turn, fires due timers and lets those go on who ran out of their budget in the
+// turn before.
+func (w *Workspace) BeginTurn(now int64) {
+	w.now = now
+	if next, ok := w.Wheel.Next(); ok && now >= next {
+		w.Wheel.Advance(now)
+	}
+	if len(w.again) == 0 {
+		return
+	}
+	round := w.again
+	w.again, w.againSpare = w.againSpare[:0], nil
+	for i, r := range round {
+		round[i] = nil
+		r.resume()
+	}
+	w.againSpare = round[:0]
+}
+
+// Unfinished tells whether someone waits for the next turn, so that the loop must not sleep.
+func (w *Workspace) Unfinished() bool { return len(w.again) > 0 }
+
+func (w *Workspace) later(r resumer) { w.again = append(w.again, r) }
+
+// Acquire returns an empty pooled buffer with room for at least size bytes. Release gives it back.
+func (w *Workspace) Acquire(size int) *Pending {
+	p := w.shells
+	if p == nil {
+		p = new(Pending)
+	} else {
+		w.shells, p.next = p.next, nil
+	}
+	class := 0
+	for class < len(classSizes)-1 && size > classSizes[class] {
+		class++
+	}
+	p.class, p.offset = uint8(class), 0
+	p.buffer = w.classes[class].Get()
+	if cap(p.buffer.B) < size {
+		p.buffer.B = make([]byte, 0, max(size, min(classSizes[class], classSizes[len(classSizes)-2])))
+	}
+	return p
+}
+
+// Release gives a buffer back to its pool. nil is allowed.
+func (w *Workspace) Release(p *Pending) {
+	if p == nil {
+		return
+	}
+	// At its full length, so that the pool's calibration keeps buffers of exactly this class.
+	p.buffer.B = p.buffer.B[:cap(p.buffer.B)]
+	poison(p.buffer.B)
+	w.classes[p.class].Put(p.buffer)
+	p.buffer = nil
+	p.next, w.shells = w.shells, p
+}
+
+// Append copies b behind what p holds (nil: nothing yet) and returns the buffer to use from now on. Bytes that do not
+// fit move to a buffer of a larger class: buffers of a class never grow.
+func (w *Workspace) Append(p *Pending, b []byte) *Pending {
+	if p == nil {
+		p = w.Acquire(len(b))
+	} else if need := p.Len() + len(b); len(p.buffer.B)+len(b) > cap(p.buffer.B) {
+		larger := w.Acquire(need)
+		larger.buffer.B = append(larger.buffer.B, p.Bytes()...)
+		w.Release(p)
+		p = larger
+	}
+	p.buffer.B = append(p.buffer.B, b...)
+	return p
+}

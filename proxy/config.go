@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is everything a Server is started with. It is immutable after New: the loops read it without locks.
+type Config struct {
+	// Listen holds the addresses of the HTTP listeners, each bound once per loop with SO_REUSEPORT.
+	// Port 0 asks the kernel for a free port; Server.Addresses tells which.
+	Listen []netip.AddrPort
+	// Backends are the servers that requests are balanced over. At least one.
+	Backends []BackendConfig
+	// Loops is the number of event loops, 1 to 256. 0: GOMAXPROCS.
+	Loops int
+	// ReadBuffer is the size in bytes of each loop's one read buffer, 4 KiB to 1 MiB. 0: 64 KiB.
+	// It bounds what is held per direction of a tunnel, and the bytes taken from a client before its 101.
+	ReadBuffer int
+	// Backlog is the length of each listening socket's accept queue. 0: 4096.
+	Backlog int
+	// MaxConnections bounds the client connections of all loops together; a connection over it is closed
+	// when accepted and counted as refused. 0: no bound but the machine's.
+	MaxConnections int
+	// Timeouts are the deadlines of every phase.
+	Timeouts Timeouts
+	// TrustedProxies are the peers whose forwarded headers are believed and appended to. Empty: nobody.
+	TrustedProxies []netip.Prefix
+	// AccessLogQuery logs the query of a URI. Off by default: browsers put WebSocket tokens there.
+	AccessLogQuery bool
+	// ShutdownDelay is how long accepting goes on after a shutdown was asked for, while /readyz already fails.
+	ShutdownDelay time.Duration
+	// ShutdownGrace is how long tunnels may live on after the listeners are closed.
+	ShutdownGrace time.Duration
+}
+
+// BackendConfig names one backend server.
+type BackendConfig struct {
+	// Name is what the operator wrote; it appears in logs and metrics.
+	Name string
+	// Address is where it is dialed.
+	Address netip.AddrPort
+	// Weight is its share of new requests, 0 to 100. 0: no new requests.
+	Weight int
+}
+
+// Timeouts are the deadlines of an exchange. Zero means "none" only where said; the ranges are in the field comments.
+type Timeouts struct {
+	// Idle ends a tunnel none of whose bytes touched the backend's socket for this long. 0 (none), 1 s to 24 h.
+	Idle time.Duration
+	// Stalled ends a tunnel whose slow side took no byte for this long while bytes were pending. 0 (none), 1 s to 1 h.
+	Stalled time.Duration
+	// HalfClosed ends a tunnel of which one side has finished and the other was silent for this long. 1 s to 1 h.
+	HalfClosed time.Duration
+	// ClientHead is absolute, from accept to the end of the request's head. 1 to 180 s.
+	ClientHead time.Duration
+	// Connect bounds one attempt to reach a backend. 0.1 to 60 s.
+	Connect time.Duration
+	// ConnectTotal bounds all attempts of one exchange together. 0.1 to 60 s.
+	ConnectTotal time.Duration
+	// Answer is how long a backend may take until the head of its answer is whole. 1 to 180 s.
+	Answer time.Duration
+	// ClientWrite ends an HTTP answer of which the client took no byte for this long. 1 s to 1 h.
+	ClientWrite time.Duration
+	// Linger bounds the lingering close: reading and discarding after our last byte. 1 to 60 s.
+	Linger time.Duration
+}
+
+// ConnectTries is how many backends are tried for one exchange while nothing was sent.
+const ConnectTries = 3
+
+// DefaultTimeouts returns the documented defaults.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		Idle:         60 * time.Second,
+		Stalled:      60 * time.Second,
+		HalfClosed:   60 * time.Second,
+		ClientHead:   15 * time.Second,
+		Connect:      5 * time.Second,
+		ConnectTotal: 10 * time.Second,
+		Answer:       60 * time.Second,
+		ClientWrite:  60 * time.Second,
+		Linger:       5 * time.Second,
+	}
+}
