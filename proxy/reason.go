@@ -1,0 +1,85 @@
+package proxy
+
+import "culvert/engine"
+
+// The reasons for which an exchange ends besides the engine's own. Each is one token in the access log and one label
+// value of the metrics.
+const (
+	// EndProtocolError: a side broke RFC 6455 inside a tunnel.
+	EndProtocolError = engine.FirstOuterReason + iota
+	// EndComplete: an ordinary answer was delivered whole.
+	EndComplete
+	// EndAnswerCut: the backend ended its answer before it was complete.
+	EndAnswerCut
+	// EndBadAnswerBody: the backend's chunked framing was wrong.
+	EndBadAnswerBody
+	// EndSilent: the client sent no byte within the head timeout, or left without any.
+	EndSilent
+	// EndRequestTimeout: only part of a head came within the head timeout (408).
+	EndRequestTimeout
+	// EndBadRequest: the request's head breaks RFC 9112 (400).
+	EndBadRequest
+	// EndTargetTooLong: the request line is over its limit (414).
+	EndTargetTooLong
+	// EndHeadTooLarge: the head or one of its parts is over its limit (431).
+	EndHeadTooLarge
+	// EndMethodRefused: TRACE or CONNECT (405).
+	EndMethodRefused
+	// EndNotImplemented: an unknown transfer coding, or a request with a body (501).
+	EndNotImplemented
+	// EndVersionRefused: a version of HTTP that is not spoken here (505).
+	EndVersionRefused
+	// EndBadUpgrade: a malformed request for a WebSocket (400).
+	EndBadUpgrade
+	// EndUpgradeVersion: a version of WebSocket other than 13 (426).
+	EndUpgradeVersion
+	// EndClientLeft: the client left before the answer (logged as 499).
+	EndClientLeft
+	// EndNoBackend: no backend takes new requests (503).
+	EndNoBackend
+	// EndNoResources: descriptors, ports or memory ran out here (503).
+	EndNoResources
+	// EndConnectFailed: no backend that was tried could be reached (502).
+	EndConnectFailed
+	// EndConnectTimeout: the backends that were tried did not answer the connect in time (504).
+	EndConnectTimeout
+	// EndBackendClosed: the backend closed before its answer's head was whole (502).
+	EndBackendClosed
+	// EndBadAnswer: the backend's head breaks RFC 9112 (502).
+	EndBadAnswer
+	// EndBadUpgradeAnswer: a 101 that was not asked for, or is no valid answer to the upgrade (502).
+	EndBadUpgradeAnswer
+	// EndTooManyInterim: the backend sent more 1xx answers than the bound (502).
+	EndTooManyInterim
+	// EndAnswerTimeout: the backend did not answer in time (504).
+	EndAnswerTimeout
+	endReasons
+)
+
+var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
+	"protocol-error", "complete", "answer-cut", "bad-answer-body", "silent", "request-timeout", "bad-request",
+	"target-too-long", "head-too-large", "method-refused", "not-implemented", "version-refused", "bad-upgrade",
+	"upgrade-version", "client-left", "no-backend", "no-resources", "connect-failed", "connect-timeout",
+	"backend-closed", "bad-answer", "bad-upgrade-answer", "too-many-interim", "answer-timeout",
+}
+
+// outerStatus is the status that the client is answered with, or that the log shows, for an exchange that ends for
+// this reason before a backend's answer was relayed. 0: the status of the answer that was relayed stands.
+var outerStatus = map[engine.EndReason]int{
+	EndRequestTimeout: 408, EndBadRequest: 400, EndTargetTooLong: 414, EndHeadTooLarge: 431, EndMethodRefused: 405,
+	EndNotImplemented: 501, EndVersionRefused: 505, EndBadUpgrade: 400, EndUpgradeVersion: 426, EndClientLeft: 499,
+	EndNoBackend: 503, EndNoResources: 503, EndConnectFailed: 502, EndConnectTimeout: 504, EndBackendClosed: 502,
+	EndBadAnswer: 502, EndBadUpgradeAnswer: 502, EndTooManyInterim: 502, EndAnswerTimeout: 504,
+	engine.EndBackendReset: 502, engine.EndBackendLost: 502, engine.EndClientReset: 499, engine.EndClientLost: 499,
+}
+
+// ReasonName returns the stable token of any EndReason: it is what log, metrics and tests show.
+func ReasonName(r engine.EndReason) string {
+	if name := engine.EngineReasonName(r); name != "" {
+		return name
+	}
+	if i := int(r) - int(engine.FirstOuterReason); i >= 0 && i < len(outerReasonNames) {
+		return outerReasonNames[i]
+	}
+	return "unknown"
+}
