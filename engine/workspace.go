@@ -61,9 +61,7 @@ func (w *Workspace) ReadBuffer() []byte { return w.readBuffer[HoldMax:] }
 // turn before.
 func (w *Workspace) BeginTurn(now int64) {
 	w.now = now
-	if next, ok := w.Wheel.Next(); ok && now >= next {
-		w.Wheel.Advance(now)
-	}
+	w.Wheel.Advance(now)
 	if len(w.again) == 0 {
 		return
 	}
