@@ -1,0 +1,96 @@
+# Every target carries its help text behind two hashes; `make help` prints them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+GO ?= go
+# The build takes its version from the tag, not from the go command's own look
+# at the repository, which fails where another user owns the directory.
+export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
+
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+SOURCES := $(wildcard bench cmd engine proxy scripts tls)
+REPORT = $(GO) run ./cmd/internal/testreport $(REPORT_FLAGS)
+
+# Set on the command line: make fuzz FUZZ_SECONDS=600, make sim SEED=42, make bench BENCH=Frame.
+REPORT_FLAGS ?=
+CHECK_FUZZ_SECONDS ?= 5
+FUZZ_SECONDS ?= 60
+FUZZ ?=
+SEED ?= 1
+BENCH ?= .
+BENCH_PACKAGES ?= ./proxy/... ./engine/...
+MUTANT ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: build ## build Culvert and start its demonstration
+	bin/culvert demo
+
+.PHONY: build
+build: ## build bin/culvert, stamped with its version
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/culvert ./cmd/culvert
+
+.PHONY: test
+test: ## run the whole suite, bulk volumes included (at most 5 minutes on 2 cores)
+	$(GO) test -json -timeout 5m ./... | $(REPORT)
+
+.PHONY: check
+check: check-format check-vet check-static check-house test race check-fuzz ## what CI runs: formatting, vet, staticcheck, house rules, the suite with and without -race, short fuzzing
+
+.PHONY: check-format
+check-format: ## fail if gofmt would change a file
+	@found="$$(gofmt -l $(SOURCES))"; \
+	if [ -n "$$found" ]; then echo "gofmt wants to change:"; echo "$$found"; exit 1; fi
+
+.PHONY: check-vet
+check-vet: ## run go vet
+	$(GO) vet ./...
+
+.PHONY: check-static
+check-static: ## run staticcheck, at a pinned version
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: check-house
+check-house: ## check the house rules alone (also part of the suite)
+	$(GO) test ./cmd/internal/tidy
+
+.PHONY: check-fuzz
+check-fuzz: ## run every fuzzer for a few seconds (CHECK_FUZZ_SECONDS)
+	$(GO) run ./cmd/internal/fuzzers -seconds $(CHECK_FUZZ_SECONDS)
+
+.PHONY: race
+race: ## run the suite once under the race detector, with reduced volumes (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race -json -timeout 10m ./... | $(REPORT)
+
+.PHONY: fuzz
+fuzz: ## run every fuzzer for FUZZ_SECONDS each (default 60); FUZZ=name picks
+	$(GO) run ./cmd/internal/fuzzers -seconds $(FUZZ_SECONDS) -run '$(FUZZ)'
+
+.PHONY: sim
+sim: ## replay one simulation: make sim SEED=n
+	$(GO) test ./proxy/sim -count=1 -v -run '^TestSimulation$$' -seed=$(SEED)
+
+.PHONY: bench
+bench: ## run the benchmarks with their allocations; BENCH=regexp picks
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCH_PACKAGES)
+
+.PHONY: mutants
+mutants: ## break the code on purpose and see the suite notice; MUTANT=regexp picks
+	$(GO) run ./cmd/internal/mutants -run '$(MUTANT)'
+
+.PHONY: fmt
+fmt: ## format all Go files
+	gofmt -w $(SOURCES)
+
+.PHONY: clean
+clean: ## remove what the build left behind
+	rm -rf bin .cache

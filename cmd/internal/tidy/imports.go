@@ -1,0 +1,154 @@
+package tidy
+
+import (
+	"go/ast"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A layer is a folder whose packages may import their own kind and the layers listed.
+type layer struct {
+	folder string
+	below  []string
+}
+
+// layers is the picture of the house: imports point downwards only. The first
+// layer whose folder holds a package is its layer.
+var layers = []layer{
+	{"cmd", []string{"proxy", "bench"}},
+	{"proxy/http1", nil},
+	{"proxy/ws", nil},
+	{"proxy", []string{"engine", "tls", "proxy/http1", "proxy/ws"}},
+	{"bench", []string{"engine", "tls", "proxy/http1", "proxy/ws"}},
+	{"engine", nil},
+	{"tls", nil},
+	{"scripts", nil},
+}
+
+// layerOf returns the layer of a folder below the root.
+func layerOf(folder string) (layer, bool) {
+	for _, l := range layers {
+		if folder == l.folder || strings.HasPrefix(folder, l.folder+"/") {
+			return l, true
+		}
+	}
+	return layer{}, false
+}
+
+// importPath returns the path that an import names.
+func importPath(spec *ast.ImportSpec) string {
+	name, _ := strconv.Unquote(spec.Path.Value)
+	return name
+}
+
+// checkArrows keeps the layers apart, tests included. Only the tests of
+// commands, which look at the whole from outside, may reach for any layer.
+func checkArrows(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.GoFiles() {
+		from, ok := layerOf(f.Dir())
+		if !ok {
+			found = append(found, f.finding(f.Go.Package, "the package belongs to no layer: move it below one of the known folders"))
+			continue
+		}
+		if f.Test() && from.folder == "cmd" {
+			continue
+		}
+		for _, spec := range f.Go.Imports {
+			folder, own := strings.CutPrefix(importPath(spec), modulePath+"/")
+			if !own {
+				continue
+			}
+			to, ok := layerOf(folder)
+			if !ok || to.folder != from.folder && !slices.Contains(from.below, to.folder) {
+				found = append(found, f.finding(spec.Pos(), "%s may not import %s: imports point downwards only (see the layers in cmd/internal/tidy/imports.go)",
+					from.folder, folder))
+			}
+		}
+	}
+	return found
+}
+
+// restricted imports have one home in code that is not a test.
+var restricted = []struct{ path, home, why string }{
+	{"github.com/cloudwego/netpoll", "engine/poll.go", "everything the project asks of the reactor is in that file"},
+	{"crypto/tls", "tls", "the record layer must stay replaceable"},
+}
+
+func checkRestricted(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.GoFiles() {
+		if f.Test() {
+			continue
+		}
+		for _, spec := range f.Go.Imports {
+			for _, r := range restricted {
+				if importPath(spec) == r.path && f.Path != r.home && f.Dir() != r.home {
+					found = append(found, f.finding(spec.Pos(), "only %s imports %s: %s", r.home, r.path, r.why))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// pure are the packages made of bytes alone: no I/O, no clock, no goroutine, no lock.
+var pure = []string{"proxy/http1", "proxy/ws"}
+
+// impure are the imports through which a package would reach beyond its bytes.
+var impure = []string{"net", "net/http", "os", "syscall", "time", "sync", "context", "log", "log/slog", "golang.org/x/sys/unix"}
+
+func checkPure(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.GoFiles() {
+		if f.Test() || !slices.ContainsFunc(pure, f.Within) {
+			continue
+		}
+		for _, spec := range f.Go.Imports {
+			if slices.Contains(impure, importPath(spec)) {
+				found = append(found, f.finding(spec.Pos(), "a parser does no I/O and reads no clock, so it does not import %s: let the caller pass the value", importPath(spec)))
+			}
+		}
+		ast.Inspect(f.Go, func(n ast.Node) bool {
+			if g, ok := n.(*ast.GoStmt); ok {
+				found = append(found, f.finding(g.Pos(), "a parser starts no goroutine"))
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// nameOf returns the name under which the file knows an import, or "".
+func (f *File) nameOf(imported string) string {
+	for _, spec := range f.Go.Imports {
+		if importPath(spec) != imported {
+			continue
+		}
+		if spec.Name != nil {
+			return spec.Name.Name
+		}
+		return path.Base(imported)
+	}
+	return ""
+}
+
+// uses calls visit for every mention of one of the names of an imported package.
+func (f *File) uses(imported string, names []string, visit func(*ast.SelectorExpr)) {
+	local := f.nameOf(imported)
+	if local == "" {
+		return
+	}
+	ast.Inspect(f.Go, func(n ast.Node) bool {
+		s, ok := n.(*ast.SelectorExpr)
+		if !ok || !slices.Contains(names, s.Sel.Name) {
+			return true
+		}
+		if x, ok := s.X.(*ast.Ident); ok && x.Name == local {
+			visit(s)
+		}
+		return true
+	})
+}
