@@ -31,3 +31,6 @@ func (s *Scanner) countMessage(first byte) {
 		s.binary++
 	}
 }
+
+// Messages returns how many data messages went by, text and binary together.
+func (s *Scanner) Messages() uint64 { return s.text + s.binary }

@@ -9,9 +9,9 @@ type Agreement struct {
 }
 
 // ResponseCheck judges the answer to an upgrade request (RFC 6455 section 4.1), whether the request was relayed or
-// our own. Begin, Observe every field in any order, Decide. It keeps nothing that is given to it but the offer.
+// our own. Begin, Observe every field in any order, Decide. It copies what it needs: nothing given to it is kept.
 type ResponseCheck struct {
-	offer             *Offer
+	offer             Offer
 	agreement         Agreement
 	accept            [AcceptLen]byte // what it must be
 	switching         bool            // the status is 101
@@ -25,9 +25,9 @@ type ResponseCheck struct {
 	subprotocols      uint8 // names seen, up to several
 }
 
-// Begin starts over with an answer's status. The offer is borrowed until Decide.
+// Begin starts over with an answer's status. The offer is copied.
 func (c *ResponseCheck) Begin(offer *Offer, status int) {
-	*c = ResponseCheck{offer: offer, switching: status == 101}
+	*c = ResponseCheck{offer: *offer, switching: status == 101}
 	if c.switching && offer.asked {
 		c.accept = AcceptKey(offer.key)
 	}

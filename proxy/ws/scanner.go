@@ -99,7 +99,7 @@ func (s *Scanner) Scan(p []byte) Result {
 		return Result{Drop: len(p), Violation: s.violation}
 	}
 	if s.remaining > int64(len(p)) {
-		return s.insidePayload(p, 0, -1, s.remaining)
+		return cutWithin(len(p), -1, s.enterPayload(p, s.remaining))
 	}
 	position := int(s.remaining)
 	if s.statusLeft > 0 {
@@ -117,7 +117,7 @@ func (s *Scanner) Scan(p []byte) Result {
 				s.countMessage(first)
 				end := position + smallHeader + int(length)
 				if end > len(p) {
-					return s.insidePayload(p, position+smallHeader, position, int64(length))
+					return cutWithin(len(p), position, s.enterPayload(p[position+smallHeader:], int64(length)))
 				}
 				position = end
 				continue
@@ -139,7 +139,7 @@ func (s *Scanner) Scan(p []byte) Result {
 		s.accept(header, length)
 		payload := position + size
 		if length > int64(len(p)-payload) {
-			return s.insidePayload(p, payload, position, length)
+			return cutWithin(len(p), position, s.enterPayload(p[payload:], length))
 		}
 		s.readStatus(p[payload : payload+int(length)])
 		position = payload + int(length)
@@ -147,20 +147,24 @@ func (s *Scanner) Scan(p []byte) Result {
 	return Result{Forward: position, Boundary: position, Drop: len(p) - position, Violation: s.violation}
 }
 
-// insidePayload answers when p ends within a payload that begins (or goes on) at position start and has length bytes
-// from there.
-func (s *Scanner) insidePayload(p []byte, start, boundary int, length int64) Result {
-	s.remaining = length - int64(len(p)-start)
-	result := Result{Forward: len(p), Boundary: boundary}
+// enterPayload takes in the beginning (or a middle part) of a payload of which length bytes were still to come, more
+// than there are. It returns what may be skipped of the rest.
+func (s *Scanner) enterPayload(part []byte, length int64) (skip int64) {
+	s.remaining = length - int64(len(part))
 	if s.flags&flagClosing != 0 {
-		s.readStatus(p[start:])
-		return result
+		s.readStatus(part)
+		return 0
 	}
-	if s.skipThreshold != 0 && s.remaining >= int64(s.skipThreshold) {
-		result.Skip, result.SkipEndsAtBoundary = s.remaining, true
-		s.remaining = 0
+	if s.skipThreshold == 0 || s.remaining < int64(s.skipThreshold) {
+		return 0
 	}
-	return result
+	skip, s.remaining = s.remaining, 0
+	return skip
+}
+
+// cutWithin is the answer to a read that ends within a payload.
+func cutWithin(forward, boundary int, skip int64) Result {
+	return Result{Forward: forward, Boundary: boundary, Skip: skip, SkipEndsAtBoundary: skip > 0}
 }
 
 // readHeader returns the size of the header that p begins with, 0 if it is incomplete, and the violation that ends the

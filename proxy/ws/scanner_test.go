@@ -20,8 +20,8 @@ func TestScannerIsSmall(t *testing.T) {
 	}
 }
 
-// Every legal pair of first bytes, and every illegal one, against a table of the rules in the words of RFC 6455; and each verdict must fall
-// with the byte that decides it.
+// Every legal pair of first bytes, and every illegal one, against a table of the rules in the words of RFC 6455; and
+// each verdict must fall with the byte that decides it.
 func TestEveryFirstAndSecondByte(t *testing.T) {
 	for _, sender := range []Role{Client, Server} {
 		for _, extension := range []Extension{NoExtension, Deflate, OtherExtension} {

@@ -24,8 +24,8 @@ type outcome struct {
 	violation    Violation
 }
 
-// walk plays the relay: it cuts the stream into reads of the sizes that next gives, presents held bytes again, obeys every verdict and
-// checks what must hold of each. Each read has a buffer of its own, which is poisoned afterwards.
+// walk plays the relay: it cuts the stream into reads of the sizes that next gives, presents held bytes again, obeys
+// every verdict and checks what must hold of each. Each read has a buffer of its own, which is poisoned afterwards.
 // boundaries collects the stream positions that were called boundaries. between runs after each Scan.
 func walk(t testing.TB, options Options, stream []byte, next func() int, between func(*Scanner)) (outcome, []int) {
 	t.Helper()
@@ -117,7 +117,8 @@ func atOnce(t testing.TB, options Options, stream []byte) outcome {
 }
 
 // reference is the simple model: it reads the stream frame by frame with gobwas/ws, strictly, and returns what a
-// strict scanner must find, with every boundary. wrong says that the frame at outcome.forwarded breaks a rule; which one is not said.
+// strict scanner must find, with every boundary. wrong says that the frame at outcome.forwarded breaks a rule; which
+// one is not said.
 func reference(options Options, stream []byte) (want outcome, boundaries []int, wrong bool) {
 	state := gobwas.StateServerSide
 	if options.Sender == Server {
