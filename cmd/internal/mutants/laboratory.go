@@ -19,7 +19,7 @@ import (
 // How long tests may take: the time limit that they are given, which ends a
 // mutant that makes them hang, and the grace after which they are killed.
 const (
-	namedTestLimit = 2 * time.Minute
+	namedTestLimit = time.Minute
 	suiteLimit     = 5 * time.Minute
 	killGrace      = 30 * time.Second
 )
