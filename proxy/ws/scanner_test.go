@@ -267,15 +267,49 @@ func TestDeflate(t *testing.T) {
 	}
 }
 
+// The tokens and statuses reach the log, the metrics and the client: each has one, and none is shared.
 func TestTokens(t *testing.T) {
-	for v := NoViolation; v <= violations; v++ {
-		if (v.String() == "unknown") != (v == violations) || v.String() == "" {
-			t.Errorf("violation %d has the token %q", v, v)
+	seen := map[string]bool{}
+	once := func(token string) {
+		t.Helper()
+		if token == "" || token == "unknown" || seen[token] {
+			t.Errorf("the token %q", token)
+		}
+		seen[token] = true
+	}
+	for v := UnmaskedClientFrame; v < violations; v++ {
+		once(v.String())
+	}
+	for r := MethodNotGet; r < reasons; r++ {
+		once(r.String())
+		want := 502
+		switch {
+		case r == VersionUnsupported:
+			want = 426
+		case r <= KeyMalformed:
+			want = 400
+		}
+		if r.Status() != want {
+			t.Errorf("%v is answered with %d, want %d", r, r.Status(), want)
 		}
 	}
-	for r := NoReason; r <= reasons; r++ {
-		if (r.String() == "unknown") != (r == reasons) || r.String() == "" {
-			t.Errorf("reason %d has the token %q", r, r)
-		}
+	for _, token := range []string{Client.String(), Server.String(), Ordinary.String(), Upgrade.String(), Refuse.String()} {
+		once(token)
+	}
+	if NoViolation.String() != "none" || NoReason.String() != "none" || NoReason.Status() != 0 {
+		t.Errorf("nothing wrong is called %v, %v, %d", NoViolation, NoReason, NoReason.Status())
+	}
+	if violations.String() != "unknown" || reasons.String() != "unknown" {
+		t.Errorf("what does not exist is called %v, %v", violations, reasons)
+	}
+}
+
+// Messages counts data, not control frames, and a fragmented message once.
+func TestMessages(t *testing.T) {
+	var scanner Scanner
+	scanner.Init(strictServer)
+	scanner.Scan(unhex(t, "01 01 61 89 00 80 01 62 82 00"))
+	if got := scanner.Messages(); got != 2 {
+		t.Errorf("%d messages, want 2", got)
 	}
 }

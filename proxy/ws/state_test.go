@@ -157,7 +157,7 @@ func TestStateRefused(t *testing.T) {
 		{"three status bytes to come", 49, 3},
 		{"an unknown flag", 50, 0x11},
 		{"two extensions", 50, 0x70},
-		{"a close frame that ends before its status", 49, 2},
+		{"two status bytes to come without close frame", 49, 2},
 		{"an invalid close without close frame", 50, 0x12},
 		{"an unknown violation", 51, byte(violations)},
 		{"an unknown tolerated violation", 52, byte(violations)},
@@ -176,4 +176,6 @@ func TestStateRefused(t *testing.T) {
 	closing := bytes.Clone(good)
 	closing[8], closing[50] = 126, flagStrict|flagClosing
 	refuse("a strict close frame of 126 bytes", closing)
+	closing[8], closing[49] = 1, 2
+	refuse("a close frame that ends before its status", closing)
 }
