@@ -17,6 +17,8 @@ type Counters struct {
 	Dials, DialFailures uint64
 	// Relays counts relays started; RelaysOver those that ended.
 	Relays, RelaysOver uint64
+	// Relayed counts the bytes forwarded by relays, by the side that they come from.
+	Relayed [2]uint64
 	// Pauses counts the times a source was paused because the other side was full.
 	Pauses uint64
 	// PendingBytes is the number of bytes held now because the other side did not take them; PendingPeak the most

@@ -144,6 +144,7 @@ func (r *Relay) hold(d *direction, p []byte) {
 // forward counts and emits bytes of the stream.
 func (r *Relay) forward(d *direction, p []byte) {
 	d.bytes += uint64(len(p))
+	r.workspace.Counters.Relayed[d.from] += uint64(len(p))
 	r.emit(d, p)
 }
 

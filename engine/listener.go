@@ -32,6 +32,9 @@ type Acceptor interface {
 type ListenOptions struct {
 	// Backlog is the accept queue's length; 0: DefaultBacklog.
 	Backlog int
+	// Shared says that other loops of this process listen on the address already. Without it an address that anyone
+	// listens on is refused, which SO_REUSEPORT alone would not do for processes of the same user.
+	Shared bool
 }
 
 // Listener is one loop's listening socket. Several loops listen on the same address by SO_REUSEPORT.
@@ -66,6 +69,11 @@ func (l *Loop) Listen(address netip.AddrPort, o ListenOptions, a Acceptor) (*Lis
 }
 
 func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort, error) {
+	if !o.Shared && address.Port() != 0 {
+		if err := probe(address); err != nil {
+			return -1, netip.AddrPort{}, err
+		}
+	}
 	fd, err := tcpSocket(address)
 	if err != nil {
 		return -1, netip.AddrPort{}, err
@@ -74,23 +82,10 @@ func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort,
 		_ = unix.Close(fd)
 		return -1, netip.AddrPort{}, fmt.Errorf("%s: %w", call, err)
 	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return fail("setsockopt SO_REUSEADDR", err)
-	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 		return fail("setsockopt SO_REUSEPORT", err)
 	}
-	if address.Addr().Is6() {
-		// [::] takes IPv4 too, as a user expects of a wildcard; any other IPv6 address is only itself.
-		only := 1
-		if address.Addr().IsUnspecified() {
-			only = 0
-		}
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
-			return fail("setsockopt IPV6_V6ONLY", err)
-		}
-	}
-	if err := unix.Bind(fd, toSockaddr(address)); err != nil {
+	if err := bind(fd, address); err != nil {
 		return fail("bind", err)
 	}
 	backlog := o.Backlog
@@ -106,6 +101,37 @@ func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort,
 	}
 	bound := fromSockaddr(name)
 	return fd, netip.AddrPortFrom(address.Addr(), bound.Port()), nil
+}
+
+// bind binds a listening socket.
+func bind(fd int, address netip.AddrPort) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	if address.Addr().Is6() {
+		// [::] takes IPv4 too, as a user expects of a wildcard; any other IPv6 address is only itself.
+		only := 1
+		if address.Addr().IsUnspecified() {
+			only = 0
+		}
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return err
+		}
+	}
+	return unix.Bind(fd, toSockaddr(address))
+}
+
+// probe binds the address without SO_REUSEPORT, to learn whether somebody listens there.
+func probe(address netip.AddrPort) error {
+	fd, err := tcpSocket(address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := bind(fd, address); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	return nil
 }
 
 // Address returns the bound address, with the port that the kernel chose if none was asked for.
@@ -171,6 +197,11 @@ func (ln *Listener) Close() {
 	}
 	for ln.accept(acceptsPerTurn) == acceptsPerTurn {
 	}
+	ln.release()
+}
+
+// release stops listening; what is in the accept queue is reset.
+func (ln *Listener) release() {
 	ln.closed = true
 	ln.loop.Wheel.Cancel(&ln.timer)
 	ln.loop.slots.release(ln.slot)

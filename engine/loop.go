@@ -107,10 +107,12 @@ func (l *Loop) run() {
 			l.onPanic("event loop " + l.name + " panicked while handling " + l.describeCurrent() + "; the process ends")
 		}
 	}()
+	l.ticker.schedule(&l.Wheel) // timers may have been armed before Start
 	if err := l.reactor.wait(); err != nil {
 		panic(fmt.Sprintf("engine: netpoll's wait of loop %s failed: %v", l.name, err))
 	}
 	l.mailbox.close()
+	l.closeSockets()
 	l.closeDescriptors()
 	finished = true
 	close(l.done)
@@ -128,11 +130,25 @@ func (l *Loop) describeCurrent() string {
 	return fmt.Sprintf("%T", subject)
 }
 
-// Abandon closes the descriptors of a loop that was never started, its listeners not included.
+// Abandon closes a loop that was never started, with its listeners.
 func (l *Loop) Abandon() {
+	l.stopping = true // no turn: nobody is to be accepted any more
 	_ = l.reactor.poll.Close()
 	_ = l.reactor.wait()
+	l.closeSockets()
 	l.closeDescriptors()
+}
+
+// closeSockets closes what nobody closed before the loop ended, such as lingering closes under way.
+func (l *Loop) closeSockets() {
+	l.slots.each(func(h handler) {
+		switch h := h.(type) {
+		case *Conn:
+			h.Close()
+		case *Listener:
+			h.release()
+		}
+	})
 }
 
 func (l *Loop) closeDescriptors() {
@@ -148,7 +164,7 @@ func (l *Loop) closeDescriptors() {
 func (l *Loop) Post(task func()) bool { return l.mailbox.post(task) }
 
 // Stop ends the loop once everything posted before has run, and waits until it has ended. What is still open on the
-// loop is not closed by it. It must not be called on the loop.
+// loop is closed without a word to its owner. It must not be called on the loop.
 func (l *Loop) Stop() error {
 	if !l.Post(func() { l.stopping = true }) {
 		select {
@@ -196,7 +212,7 @@ func (l *Loop) turns() {
 			l.Counters.Parks++
 			return
 		}
-		l.turn(n)
+		l.turn(n, Monotonic())
 		if turn%turnsPerYield == 0 {
 			runtime.Gosched()
 		}
@@ -204,9 +220,8 @@ func (l *Loop) turns() {
 	_ = l.reactor.stop()
 }
 
-// turn handles the events collected.
-func (l *Loop) turn(n int) {
-	begin := Monotonic()
+// turn handles the events collected, at time begin.
+func (l *Loop) turn(n int, begin int64) {
 	l.busySince.Store(begin)
 	l.Counters.Turns++
 	l.Counters.Events += uint64(n)

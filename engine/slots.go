@@ -68,3 +68,14 @@ func (t *slotTable) lookup(index, generation uint32) handler {
 	}
 	return s.handler
 }
+
+// each calls f for every handler; f may release slots.
+func (t *slotTable) each(f func(handler)) {
+	for _, chunk := range t.chunks {
+		for i := range chunk {
+			if h := chunk[i].handler; h != nil {
+				f(h)
+			}
+		}
+	}
+}

@@ -65,6 +65,8 @@ var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
 
 // outerStatus is the status that the client is answered with, or that the log shows, for an exchange that ends for
 // this reason before a backend's answer was relayed. 0: the status of the answer that was relayed stands.
+//
+// EndShutdown and EndSilent have none: nothing is answered.
 var outerStatus = map[engine.EndReason]int{
 	EndRequestTimeout: 408, EndBadRequest: 400, EndTargetTooLong: 414, EndHeadTooLarge: 431, EndMethodRefused: 405,
 	EndNotImplemented: 501, EndVersionRefused: 505, EndBadUpgrade: 400, EndUpgradeVersion: 426, EndClientLeft: 499,

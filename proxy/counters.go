@@ -1,0 +1,23 @@
+package proxy
+
+import "culvert/engine"
+
+// counters are one loop's plain counters of exchanges and tunnels, beside those of the engine. Written and read on the
+// loop only; a scrape asks the loop for a copy.
+type counters struct {
+	connections, refusedConnections uint64
+	requests, retries               uint64
+	tunnelsOpened                   uint64
+	tunnelsEnded                    [endReasons]uint64
+	exchangesEnded                  [endReasons]uint64
+	statuses                        [6]uint64 // by class: 101 is counted in class 1 when the tunnel opens
+	messages                        [2]uint64 // in tunnels, by the side they come from
+}
+
+// exchangeOver counts an exchange that did not become a tunnel.
+func (c *counters) exchangeOver(reason engine.EndReason, status int) {
+	c.exchangesEnded[reason]++
+	if class := status / 100; class > 0 && class < len(c.statuses) {
+		c.statuses[class]++
+	}
+}

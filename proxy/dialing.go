@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"errors"
+
+	"culvert/engine"
+
+	"golang.org/x/sys/unix"
+)
+
+// pick chooses the next backend, leaving out those that were tried already.
+func (x *exchange) pick() (*backend, bool) {
+	i, ok := x.shard.scheduler.Next(x.tried[:x.tries])
+	if !ok || x.tries >= ConnectTries {
+		return nil, false
+	}
+	x.tried[x.tries] = i
+	x.tries++
+	return x.shard.server.backends[i], true
+}
+
+// dial starts to connect, trying the next backend at once where it fails at once.
+func (x *exchange) dial(b *backend) {
+	h := x.shard
+	w := &h.loop.Workspace
+	t := &h.server.config.Timeouts
+	x.record.backend, x.record.tries = b, x.tries
+	x.timedOut = false
+	c, err := h.loop.Dial(b.address, x, engine.SideBackend)
+	if err != nil {
+		if engine.IsOutOfResources(err) {
+			x.record.detail = dialDetail(err)
+			x.refuse(EndNoResources, engine.SideNone)
+			return
+		}
+		x.record.detail = dialDetail(err)
+		b.failures.Add(1)
+		x.dialNext()
+		return
+	}
+	b.active.Add(1)
+	x.backend = c
+	w.Wheel.Arm(&x.timer, min(w.Now()+int64(t.Connect), x.dialDeadline))
+}
+
+func (x *exchange) dialReady(r engine.Readiness) {
+	connected, err := x.backend.DialResult(r)
+	switch {
+	case err != nil:
+		x.record.detail = dialDetail(err)
+		x.dialFailed()
+	case connected:
+		x.connected()
+	}
+}
+
+// dialFailed gives the connection under way up and goes on with the next backend: nothing was sent.
+func (x *exchange) dialFailed() {
+	if x.timedOut {
+		x.record.detail = "timeout"
+	}
+	x.record.backend.failures.Add(1)
+	x.backend.Close()
+	x.leaveBackend()
+	x.dialNext()
+}
+
+func (x *exchange) dialNext() {
+	w := &x.shard.loop.Workspace
+	if w.Now() < x.dialDeadline {
+		if b, ok := x.pick(); ok {
+			x.shard.counters.retries++
+			x.dial(b)
+			return
+		}
+	}
+	if x.timedOut {
+		x.refuse(EndConnectTimeout, engine.SideBackend)
+		return
+	}
+	x.refuse(EndConnectFailed, engine.SideBackend)
+}
+
+// dialDetail names a dial's error by a stable token.
+func dialDetail(err error) string {
+	switch {
+	case errors.Is(err, unix.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, unix.ECONNRESET):
+		return "reset"
+	case errors.Is(err, unix.ETIMEDOUT):
+		return "timeout"
+	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTDOWN):
+		return "unreachable"
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return "no-descriptors"
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return "no-ports"
+	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
+		return "no-memory"
+	}
+	return "failed"
+}
+
+// connected: the backend accepted. The request goes out.
+func (x *exchange) connected() {
+	w := &x.shard.loop.Workspace
+	x.record.dialed = w.Now()
+	x.record.detail = ""
+	x.state = exchangeAwaiting
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.Answer))
+	x.backendReady(engine.Writable)
+}

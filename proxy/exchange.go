@@ -1,0 +1,216 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+
+	"culvert/engine"
+	"culvert/proxy/http1"
+	"culvert/proxy/ws"
+)
+
+// exchangeState is where one request stands, from the client's first byte to the answer's head.
+type exchangeState uint8
+
+const (
+	// exchangeReadingHead: begin enters; we wait for the client's request head; the client-head timer runs.
+	exchangeReadingHead exchangeState = iota
+	// exchangeDialing: headDone and retries enter; we wait for the backend to accept the connection; the connect timer
+	// runs. Nothing was sent, so another backend may be tried.
+	exchangeDialing
+	// exchangeAwaiting: connected enters; the request's head goes out, we wait for the head of the final answer; the
+	// answer timer runs. From here a stream takes over: a tunnel after a valid 101, else the answer's body.
+	exchangeAwaiting
+	// exchangeOver: end and the streams' begin enter; the value is retired.
+	exchangeOver
+)
+
+func (s exchangeState) String() string {
+	return [...]string{"reading the head", "dialing", "awaiting the answer", "over"}[s]
+}
+
+// exchange is one request until its answer's head: it owns both connections. It is owned by its loop and used again.
+//
+// The transitions: begin, headDone (request.go), dial and connected (dialing.go), answerHead (answering.go), end (here).
+type exchange struct {
+	shard   *shard
+	link    link
+	timer   engine.Timer
+	state   exchangeState
+	record  record
+	client  *engine.Conn
+	backend *engine.Conn
+
+	received     *engine.Pending // the client's bytes: its head so far, later what came early behind it
+	requestHead  *http1.RequestHead
+	request      *engine.Pending // the head for the backend, until it is sent
+	answer       *engine.Pending // the head of the answer so far
+	responseHead *http1.ResponseHead
+	interim      *engine.Pending // 1xx answers that the client has not taken yet
+	offer        ws.Offer
+
+	peer         netip.AddrPort
+	tried        [ConnectTries]int // indices of the backends that were dialed
+	tries        int
+	dialDeadline int64 // bound on all dials together, Monotonic ns
+	interims     int
+
+	upgrade        bool // a WebSocket is asked for, validly
+	headMethod     bool // the method is HEAD
+	http10         bool // the client speaks HTTP/1.0
+	clientReadable bool // the client may have sent more than was read
+	clientFinished bool // the client's FIN was read
+	timedOut       bool // the last dial ran into its deadline
+}
+
+// String describes the exchange for a panic's last words.
+func (x *exchange) String() string {
+	return fmt.Sprintf("exchange %016x (%s)", x.record.id, x.state)
+}
+
+// begin takes an accepted connection.
+func (x *exchange) begin(c *engine.Conn, peer, listener netip.AddrPort) {
+	w := &x.shard.loop.Workspace
+	x.client, x.peer = c, peer
+	x.state = exchangeReadingHead
+	x.record.peer, x.record.client, x.record.listener = peer, peer.Addr(), listener
+	x.record.accepted = w.Now()
+	c.Attach(x, engine.SideClient)
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.ClientHead))
+}
+
+// Ready implements engine.Owner, for both connections.
+func (x *exchange) Ready(side engine.Side, r engine.Readiness) {
+	if side == engine.SideClient {
+		x.clientReady(r)
+		return
+	}
+	switch x.state {
+	case exchangeDialing:
+		x.dialReady(r)
+	case exchangeAwaiting:
+		x.backendReady(r)
+	}
+}
+
+func (x *exchange) clientReady(r engine.Readiness) {
+	if r&engine.Writable != 0 && x.interim != nil && !x.flushInterim() {
+		return
+	}
+	if r&engine.Readable == 0 {
+		return
+	}
+	x.clientReadable = true
+	if x.state == exchangeReadingHead {
+		x.readHead()
+		return
+	}
+	x.readEarly(r)
+}
+
+// readEarly takes what the client sends before its answer: for an upgrade it is kept for the tunnel, up to one read
+// buffer, then reading pauses. For an ordinary request nothing may follow, and a FIN means nothing.
+func (x *exchange) readEarly(r engine.Readiness) {
+	w := &x.shard.loop.Workspace
+	if !x.upgrade {
+		if r&engine.Broken != 0 {
+			x.clientGone()
+		}
+		return
+	}
+	limit := len(w.ReadBuffer())
+	for x.clientReadable && x.received.Len() < limit {
+		n, status := x.client.Read(w.ReadBuffer()[:limit-x.received.Len()])
+		if n > 0 {
+			x.received = w.Append(x.received, w.ReadBuffer()[:n])
+		}
+		switch status {
+		case engine.StatusBlocked:
+			x.clientReadable = false
+		case engine.StatusEOF, engine.StatusFailed:
+			x.clientGone()
+			return
+		}
+	}
+	if r&(engine.Broken|engine.Hangup) != 0 {
+		x.clientGone() // its FIN stands behind bytes that are not read yet
+	}
+}
+
+// clientGone: the client left before its answer, or before it said anything.
+func (x *exchange) clientGone() {
+	if x.record.received == 0 {
+		x.drop(EndSilent, engine.SideClient)
+		return
+	}
+	x.drop(EndClientLeft, engine.SideClient)
+}
+
+// OnTimer implements engine.TimerHandler.
+func (x *exchange) OnTimer(_ *engine.Timer, now int64) {
+	switch x.state {
+	case exchangeReadingHead:
+		if x.record.received == 0 {
+			x.drop(EndSilent, engine.SideClient)
+			return
+		}
+		x.refuse(EndRequestTimeout, engine.SideClient)
+	case exchangeDialing:
+		x.timedOut = true
+		x.dialFailed()
+	case exchangeAwaiting:
+		x.refuse(EndAnswerTimeout, engine.SideBackend)
+	}
+}
+
+// shutDown implements ender: the process goes down.
+func (x *exchange) shutDown() { x.drop(engine.EndShutdown, engine.SideNone) }
+
+// refuse ends the exchange with an answer of our own.
+func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
+	w := &x.shard.loop.Workspace
+	status := statusOf(reason)
+	x.record.status = status
+	answer := x.interim // what the client has not taken yet comes first
+	x.interim = nil
+	if answer == nil {
+		answer = w.Acquire(512)
+	}
+	buffer := answer.Buffer()
+	*buffer = appendRefusal(*buffer, status, x.headMethod)
+	x.client.Linger(answer, engine.LingerLimits{
+		Nanos: int64(x.shard.server.config.Timeouts.Linger), PeerFinished: x.clientFinished,
+	})
+	x.client = nil
+	x.finish(reason, by)
+}
+
+// drop ends the exchange without an answer: the client is gone, or never said anything.
+func (x *exchange) drop(reason engine.EndReason, by engine.Side) {
+	x.record.status = statusOf(reason)
+	x.client.Close()
+	x.client = nil
+	x.finish(reason, by)
+}
+
+// finish releases the backend's connection, logs, and retires the exchange. The client's is taken care of.
+func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
+	h := x.shard
+	if x.backend != nil {
+		x.backend.Reset() // its answer is of no use to anybody
+		x.leaveBackend()
+	}
+	outcome := engine.Outcome{Reason: reason, By: by}
+	h.counters.exchangeOver(outcome.Reason, x.record.status)
+	if reason != EndSilent {
+		h.log.exchange(&x.record, outcome, 0, h.loop.Now())
+	}
+	h.server.leave()
+	x.state = exchangeOver
+	h.retire(x)
+}
+
+func (x *exchange) leaveBackend() {
+	x.backend = nil
+	x.record.backend.active.Add(-1)
+}

@@ -1,0 +1,200 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"culvert/engine"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// scrapeWait is how long a scrape waits for a loop to hand out its counters. A loop that does not answer is left out.
+const scrapeWait = time.Second
+
+// collector asks every loop for a copy of its plain counters when it is scraped. It may be used from any goroutine.
+type collector struct{ server *Server }
+
+func newCollector(s *Server) *collector { return &collector{server: s} }
+
+// snapshot is one loop's counters at one moment.
+type snapshot struct {
+	loop               string
+	engine             engine.Counters
+	proxy              counters
+	exchanges, streams int
+	tunnels            int
+	timers             int
+}
+
+// snapshots asks all loops at once.
+func (c *collector) snapshots() []snapshot {
+	c.server.mu.Lock()
+	shards, running := c.server.shards, c.server.state == serverRunning
+	c.server.mu.Unlock()
+	if !running {
+		return nil
+	}
+	answers := make(chan snapshot, len(shards))
+	asked := 0
+	for _, h := range shards {
+		if h.loop.Post(func() { answers <- h.snapshot() }) {
+			asked++
+		}
+	}
+	timer := time.NewTimer(scrapeWait)
+	defer timer.Stop()
+	var list []snapshot
+	for range asked {
+		select {
+		case one := <-answers:
+			list = append(list, one)
+		case <-timer.C:
+			return list
+		}
+	}
+	return list
+}
+
+func (h *shard) snapshot() snapshot {
+	ended := uint64(0)
+	for _, n := range h.counters.tunnelsEnded {
+		ended += n
+	}
+	return snapshot{
+		loop: h.loop.Name(), engine: h.loop.Counters, proxy: h.counters, exchanges: h.exchanges.count,
+		streams: h.streams.count, tunnels: int(h.counters.tunnelsOpened - ended), timers: h.loop.Wheel.Len(),
+	}
+}
+
+func description(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("culvert_"+name, help, labels, nil)
+}
+
+// The metrics that are not one engine counter each; those are in engineMetrics.
+var (
+	descTunnelsActive  = description("tunnels_active", "WebSocket tunnels open now.", "loop")
+	descTunnelsOpened  = description("tunnels_opened_total", "WebSocket tunnels opened.", "loop")
+	descTunnelsEnded   = description("tunnels_ended_total", "WebSocket tunnels ended, by reason.", "loop", "reason")
+	descMessages       = description("tunnel_messages_total", "WebSocket messages (text and binary) in tunnels, by the side that sent them.", "loop", "from")
+	descBytes          = description("relayed_bytes_total", "Bytes relayed in tunnels and answers, by the side that sent them.", "loop", "from")
+	descConnections    = description("client_connections_total", "Client connections accepted and admitted.", "loop")
+	descActive         = description("client_connections_active", "Client connections now, tunnels included.")
+	descRefused        = description("client_connections_refused_total", "Client connections closed at once because --max-connections was reached.", "loop")
+	descRequests       = description("requests_total", "Requests whose head was read.", "loop")
+	descExchangesEnded = description("exchanges_ended_total", "Requests that did not become a tunnel, by the reason of their end.", "loop", "reason")
+	descStatuses       = description("responses_total", "Answers to clients by class of status; 1xx are tunnels.", "loop", "class")
+	descRetries        = description("dial_retries_total", "Dials of a further backend after one that failed.", "loop")
+	descPending        = description("exchanges_active", "Requests before the head of their answer.", "loop")
+	descTimers         = description("timers", "Deadlines in the timing wheel.", "loop")
+	descBackendActive  = description("backend_connections_active", "Connections to a backend now, those being dialed included.", "backend", "address")
+	descBackendFailed  = description("backend_dial_failures_total", "Dials of a backend that failed.", "backend", "address")
+	descBackendWeight  = description("backend_weight", "Configured weight of a backend.", "backend", "address")
+	descLogDropped     = description("access_log_dropped_total", "Lines of the access log that were dropped because their writer was too slow.")
+	descInfo           = description("build_info", "Always 1; the labels name the build.", "version")
+	descShuttingDown   = description("shutting_down", "1 from the moment a shutdown was asked for.")
+)
+
+// engineMetric is one plain counter of the engine.
+type engineMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	scale float64
+	value func(*engine.Counters) uint64
+}
+
+var engineMetrics = func() []engineMetric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	metric := func(name, help string, kind prometheus.ValueType, scale float64, value func(*engine.Counters) uint64) engineMetric {
+		return engineMetric{desc: description(name, help, "loop"), kind: kind, scale: scale, value: value}
+	}
+	return []engineMetric{
+		metric("loop_turns_total", "Turns of the event loop.", counter, 1, func(c *engine.Counters) uint64 { return c.Turns }),
+		metric("loop_waits_total", "System calls that waited for events.", counter, 1, func(c *engine.Counters) uint64 { return c.Waits }),
+		metric("loop_parks_total", "Times the event loop went to sleep.", counter, 1, func(c *engine.Counters) uint64 { return c.Parks }),
+		metric("loop_events_total", "Events dispatched.", counter, 1, func(c *engine.Counters) uint64 { return c.Events }),
+		metric("loop_stale_events_total", "Events whose connection was gone before they arrived.", counter, 1, func(c *engine.Counters) uint64 { return c.StaleEvents }),
+		metric("loop_busy_seconds_total", "Time spent in turns, in seconds.", counter, 1e-9, func(c *engine.Counters) uint64 { return c.BusyNanos }),
+		metric("loop_longest_turn_seconds", "Lag: the longest single turn so far, in seconds.", gauge, 1e-9, func(c *engine.Counters) uint64 { return c.LongestTurnNanos }),
+		metric("loop_posts_refused_total", "Tasks refused because the loop's mailbox was full.", counter, 1, func(c *engine.Counters) uint64 { return c.PostsRefused }),
+		metric("accepts_total", "Connections accepted.", counter, 1, func(c *engine.Counters) uint64 { return c.Accepted }),
+		metric("accept_pauses_total", "Times a listener paused because no descriptor was left.", counter, 1, func(c *engine.Counters) uint64 { return c.AcceptPauses }),
+		metric("dials_total", "Attempts to connect to a backend.", counter, 1, func(c *engine.Counters) uint64 { return c.Dials }),
+		metric("dial_failures_total", "Attempts to connect to a backend that were refused or failed at once.", counter, 1, func(c *engine.Counters) uint64 { return c.DialFailures }),
+		metric("relay_pauses_total", "Times a source was paused because the other side was full.", counter, 1, func(c *engine.Counters) uint64 { return c.Pauses }),
+		metric("relay_pending_bytes", "Bytes held now because the other side did not take them.", gauge, 1, func(c *engine.Counters) uint64 { return c.PendingBytes }),
+		metric("relay_pending_peak_bytes", "Most bytes that one direction of a relay ever held.", gauge, 1, func(c *engine.Counters) uint64 { return c.PendingPeak }),
+		metric("relay_inserts_refused_total", "Frames of our own that found the queue full.", counter, 1, func(c *engine.Counters) uint64 { return c.InsertsRefused }),
+		metric("lingering_closes_active", "Lingering closes under way.", gauge, 1, func(c *engine.Counters) uint64 { return c.Lingering }),
+		metric("lingering_closes_cut_total", "Lingering closes that reached their bound.", counter, 1, func(c *engine.Counters) uint64 { return c.LingerCut }),
+	}
+}()
+
+// Describe implements prometheus.Collector: the metrics are known only when they are collected.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	for _, one := range c.snapshots() {
+		one.collect(out)
+	}
+	s := c.server
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, b := range s.backends {
+		gauge(descBackendActive, float64(b.active.Load()), b.name, b.address.String())
+		gauge(descBackendWeight, float64(b.weight), b.name, b.address.String())
+		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.name, b.address.String())
+	}
+	gauge(descActive, float64(s.active.Load()))
+	gauge(descInfo, 1, Version)
+	down := 0.0
+	if s.shuttingDown.Load() {
+		down = 1
+	}
+	gauge(descShuttingDown, down)
+	if s.logs.Dropped != nil {
+		out <- prometheus.MustNewConstMetric(descLogDropped, prometheus.CounterValue, float64(s.logs.Dropped()))
+	}
+}
+
+func (one *snapshot) collect(out chan<- prometheus.Metric) {
+	emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, v, append([]string{one.loop}, labels...)...)
+	}
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	for i := range engineMetrics {
+		m := &engineMetrics[i]
+		emit(m.desc, m.kind, float64(m.value(&one.engine))*m.scale)
+	}
+	p := &one.proxy
+	emit(descTunnelsActive, gauge, float64(one.tunnels))
+	emit(descTunnelsOpened, counter, float64(p.tunnelsOpened))
+	emit(descConnections, counter, float64(p.connections))
+	emit(descRefused, counter, float64(p.refusedConnections))
+	emit(descRequests, counter, float64(p.requests))
+	emit(descRetries, counter, float64(p.retries))
+	emit(descPending, gauge, float64(one.exchanges))
+	emit(descTimers, gauge, float64(one.timers))
+	for side := range p.messages {
+		from := engine.Side(side).String()
+		emit(descMessages, counter, float64(p.messages[side]), from)
+		emit(descBytes, counter, float64(one.engine.Relayed[side]), from)
+	}
+	for reason, n := range p.tunnelsEnded {
+		if n > 0 {
+			emit(descTunnelsEnded, counter, float64(n), ReasonName(engine.EndReason(reason)))
+		}
+	}
+	for reason, n := range p.exchangesEnded {
+		if n > 0 {
+			emit(descExchangesEnded, counter, float64(n), ReasonName(engine.EndReason(reason)))
+		}
+	}
+	for class, n := range p.statuses {
+		if class > 0 {
+			emit(descStatuses, counter, float64(n), strconv.Itoa(class)+"xx")
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"culvert/engine"
+	"culvert/proxy/http1"
+	"culvert/proxy/ws"
+)
+
+// readHead reads until the request's head is whole, or wrong, or there is nothing more to read.
+func (x *exchange) readHead() {
+	w := &x.shard.loop.Workspace
+	if x.requestHead == nil {
+		x.requestHead = x.shard.takeRequestHead()
+	}
+	for x.clientReadable && x.state == exchangeReadingHead {
+		n, status := x.client.Read(w.ReadBuffer())
+		switch status {
+		case engine.StatusBlocked:
+			x.clientReadable = false
+		case engine.StatusEOF:
+			x.headCut()
+			return
+		case engine.StatusFailed:
+			x.clientGone()
+			return
+		}
+		if n > 0 {
+			// The usual head comes in one piece and is parsed where it was read.
+			bytes := w.ReadBuffer()[:n]
+			if x.received != nil {
+				x.received = w.Append(x.received, bytes)
+				bytes = x.received.Bytes()
+			}
+			x.record.received = len(bytes)
+			x.parse(bytes)
+		}
+	}
+	if x.state == exchangeDialing || x.state == exchangeAwaiting {
+		x.readEarly(0)
+	}
+}
+
+// headCut: the client finished before its request's head was whole.
+func (x *exchange) headCut() {
+	x.clientFinished = true
+	if x.record.received == 0 {
+		x.drop(EndSilent, engine.SideClient)
+		return
+	}
+	x.record.detail = "incomplete-head"
+	x.refuse(EndBadRequest, engine.SideClient)
+}
+
+// parse looks at all bytes received so far.
+func (x *exchange) parse(bytes []byte) {
+	w := &x.shard.loop.Workspace
+	n, err := x.requestHead.Parse(bytes, x.shard.server.headLimits)
+	switch {
+	case err != nil:
+		x.record.detail = err.Reason.String()
+		x.refuse(requestErrorReason(err), engine.SideClient)
+	case n > 0:
+		x.headDone(bytes[:n], bytes[n:])
+	case x.received == nil:
+		x.received = w.Append(nil, bytes)
+	}
+}
+
+// requestErrorReason maps what is wrong with a head to the reason of the end.
+func requestErrorReason(err *http1.Error) engine.EndReason {
+	switch err.Status {
+	case 405:
+		return EndMethodRefused
+	case 414:
+		return EndTargetTooLong
+	case 431:
+		return EndHeadTooLarge
+	case 501:
+		return EndNotImplemented
+	case 505:
+		return EndVersionRefused
+	}
+	return EndBadRequest
+}
+
+// headDone judges a whole head, writes the one for the backend, and goes on to dial. early is what came behind it.
+func (x *exchange) headDone(bytes, early []byte) {
+	h := x.shard
+	w := &h.loop.Workspace
+	head := x.requestHead
+	x.record.headDone = w.Now()
+	x.record.received = len(bytes)
+	x.record.client = h.server.trusted.clientAddress(x.peer.Addr(), head)
+	x.record.note(head, h.server.config.AccessLogQuery)
+	x.headMethod = string(head.Method()) == "HEAD"
+	x.http10 = head.Version() == http1.HTTP10
+	h.counters.requests++
+	if !x.judgeUpgrade(head) {
+		return
+	}
+	if kind, _ := head.Body(); kind != http1.BodyNone {
+		x.record.detail = "request-body"
+		x.refuse(EndNotImplemented, engine.SideClient)
+		return
+	}
+	x.dialDeadline = w.Now() + int64(h.server.config.Timeouts.ConnectTotal)
+	backend, ok := x.pick()
+	if !ok {
+		x.refuse(EndNoBackend, engine.SideNone)
+		return
+	}
+	facts := forwardedFacts{peer: x.peer, listener: x.record.listener, trusted: h.server.trusted.contains(x.peer.Addr())}
+	request := w.Acquire(len(bytes) + 512)
+	*request.Buffer() = appendRequestHead(*request.Buffer(), head, &facts, backend.address, x.upgrade)
+	x.request = request
+	x.keepEarly(early)
+	h.putRequestHead(head)
+	x.requestHead = nil
+	x.state = exchangeDialing
+	x.dial(backend)
+}
+
+// judgeUpgrade decides what the request asks for; false: it was refused.
+func (x *exchange) judgeUpgrade(head *http1.RequestHead) bool {
+	check := &x.shard.check
+	check.Begin(head.Method(), !x.http10)
+	for i := range head.Len() {
+		field := head.At(i)
+		check.Observe(field.Name, field.Value)
+	}
+	decision := check.Decide()
+	switch decision.Action {
+	case ws.Upgrade:
+		x.upgrade = true
+		x.offer = check.Offer()
+	case ws.Refuse:
+		x.record.detail = decision.Reason.String()
+		reason := EndBadUpgrade
+		if decision.Status == 426 {
+			reason = EndUpgradeVersion
+		}
+		x.refuse(reason, engine.SideClient)
+		return false
+	}
+	return true
+}
+
+// keepEarly keeps what came behind the head of an upgrade for the tunnel. Behind an ordinary request it is discarded:
+// one request per connection, and the answer says so.
+func (x *exchange) keepEarly(early []byte) {
+	w := &x.shard.loop.Workspace
+	previous := x.received
+	x.received = nil
+	if x.upgrade && len(early) > 0 {
+		x.received = w.Append(nil, early)
+	}
+	w.Release(previous)
+}

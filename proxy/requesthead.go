@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"net/netip"
+	"strconv"
+
+	"culvert/proxy/http1"
+)
+
+// The head that goes to the backend: the client's, in its order and spelling, without what speaks to us alone and
+// without what it may not claim, then our own lines.
+
+// headerClientPort carries the client's port, which X-Forwarded-For has no place for.
+const headerClientPort = "X-Forwarded-Client-Srcport"
+
+// forwardedFacts are what the forwarded headers say.
+type forwardedFacts struct {
+	peer     netip.AddrPort // who is connected to us
+	listener netip.AddrPort // where
+	trusted  bool           // whether the peer's own forwarded headers stay
+}
+
+// appendRequestHead appends the head of the request to a backend.
+func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFacts, backend netip.AddrPort, upgrade bool) []byte {
+	dst = http1.AppendRequestLine(dst, head.Method(), requestTarget(head))
+	if head.Host() == nil {
+		dst = append(dst, "Host: "...)
+		dst = backend.AppendTo(dst)
+		dst = append(dst, "\r\n"...)
+	}
+	drop := http1.ClassHopByHop | http1.ClassNamed
+	if !upgrade {
+		drop |= http1.ClassWebSocket
+	}
+	keep := keepUntrusted
+	if facts.trusted {
+		keep = keepTrusted
+	} else {
+		drop |= http1.ClassForwarded
+	}
+	dst = head.AppendHeaders(dst, drop, keep)
+	dst = appendForwarded(dst, head, facts)
+	if upgrade {
+		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
+	} else {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	return http1.AppendEnd(dst)
+}
+
+// requestTarget returns the target in the form that an origin server wants: as it came, unless it was absolute.
+func requestTarget(head *http1.RequestHead) []byte {
+	if head.Form() != http1.AbsoluteForm {
+		return head.Target()
+	}
+	return head.AppendTarget(nil)
+}
+
+// keepUntrusted leaves out Expect: requests with a body are not relayed yet, so there is nothing to wait for.
+func keepUntrusted(f http1.Field) bool { return f.ID != http1.FieldExpect }
+
+// keepTrusted also leaves out the headers that are written anew, with the trusted peer's value in them.
+func keepTrusted(f http1.Field) bool {
+	return f.ID != http1.FieldExpect && f.ID != http1.FieldXForwardedFor
+}
+
+// appendForwarded appends our forwarded headers. A trusted proxy's X-Forwarded-For is continued, and what it says of
+// the client's protocol and port stands.
+func appendForwarded(dst []byte, head *http1.RequestHead, facts *forwardedFacts) []byte {
+	dst = append(dst, "X-Forwarded-For: "...)
+	if facts.trusted {
+		for i := range head.Len() {
+			if f := head.At(i); f.ID == http1.FieldXForwardedFor && len(f.Value) > 0 {
+				dst = append(dst, f.Value...)
+				dst = append(dst, ", "...)
+			}
+		}
+	}
+	dst = facts.peer.Addr().AppendTo(dst)
+	dst = append(dst, "\r\n"...)
+	if !facts.trusted || !head.Has(http1.FieldXForwardedProto) {
+		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+	}
+	if !facts.trusted || !head.Has(http1.FieldXForwardedPort) {
+		dst = appendNumber(dst, "X-Forwarded-Port: ", uint64(facts.listener.Port()))
+	}
+	if _, count := head.Lookup(headerClientPort); !facts.trusted || count == 0 {
+		dst = appendNumber(dst, headerClientPort+": ", uint64(facts.peer.Port()))
+	}
+	return dst
+}
+
+func appendNumber(dst []byte, name string, value uint64) []byte {
+	dst = append(dst, name...)
+	dst = strconv.AppendUint(dst, value, 10)
+	return append(dst, "\r\n"...)
+}

@@ -1,0 +1,176 @@
+package proxy
+
+import (
+	"net/netip"
+
+	"culvert/engine"
+	"culvert/proxy/balance"
+	"culvert/proxy/http1"
+	"culvert/proxy/ws"
+)
+
+// spareExchanges is how many finished exchanges a loop keeps for the next ones.
+const spareExchanges = 256
+
+// shard is the proxy on one loop: everything that the exchanges and tunnels of this loop share. Owned by the loop.
+type shard struct {
+	server    *Server
+	loop      *engine.Loop
+	listeners []*engine.Listener
+	scheduler *balance.WRR
+	log       accessLog
+	counters  counters
+	nextID    uint64
+	lingering uint64 // as last asked for by the shutdown
+
+	// Scratch values of one event; nothing in them outlives it.
+	check                      ws.RequestCheck
+	verdict                    ws.ResponseCheck
+	tunnelLimits, answerLimits engine.RelayLimits
+
+	exchanges, streams ring // live ones, for the shutdown
+	spare              []*exchange
+	requestHeads       []*http1.RequestHead
+	responseHeads      []*http1.ResponseHead
+}
+
+func newShard(s *Server, loop *engine.Loop, index int) *shard {
+	weights := make([]int, len(s.backends))
+	for i, b := range s.backends {
+		weights[i] = b.weight
+	}
+	t := &s.config.Timeouts
+	h := &shard{
+		server: s, loop: loop, scheduler: balance.NewWRR(weights, index), log: newAccessLog(s.logs.Access),
+		nextID: s.nonce<<40 | uint64(index)<<32,
+		tunnelLimits: engine.RelayLimits{
+			Idle: int64(t.Idle), Stalled: int64(t.Stalled), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
+		},
+		answerLimits: engine.RelayLimits{
+			Idle: int64(t.Answer), Stalled: int64(t.ClientWrite), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
+		},
+	}
+	h.exchanges.init()
+	h.streams.init()
+	return h
+}
+
+// Accepted implements engine.Acceptor.
+func (h *shard) Accepted(c *engine.Conn, peer netip.AddrPort, listener *engine.Listener) {
+	if !h.server.admit() {
+		h.counters.refusedConnections++
+		c.Attach(nobody{}, engine.SideClient)
+		c.Close()
+		return
+	}
+	h.counters.connections++
+	x := h.newExchange()
+	x.begin(c, peer, listener.Address())
+}
+
+// nobody owns a connection that is closed before anything can happen to it.
+type nobody struct{}
+
+// Ready implements engine.Owner.
+func (nobody) Ready(engine.Side, engine.Readiness) {}
+
+func (h *shard) newExchange() *exchange {
+	x := (*exchange)(nil)
+	if n := len(h.spare); n > 0 {
+		x, h.spare = h.spare[n-1], h.spare[:n-1]
+	} else {
+		x = &exchange{shard: h}
+		x.timer.Init(x)
+	}
+	h.nextID++
+	x.record.id = h.nextID
+	h.exchanges.add(&x.link, x)
+	return x
+}
+
+// retire takes an exchange that is over, or whose work a stream goes on with.
+func (h *shard) retire(x *exchange) {
+	w := &h.loop.Workspace
+	w.Wheel.Cancel(&x.timer)
+	w.Release(x.received)
+	w.Release(x.request)
+	w.Release(x.answer)
+	w.Release(x.interim)
+	h.putRequestHead(x.requestHead)
+	h.putResponseHead(x.responseHead)
+	x.link.remove()
+	x.record.reset()
+	*x = exchange{shard: h, timer: x.timer, record: x.record}
+	if len(h.spare) < spareExchanges {
+		h.spare = append(h.spare, x)
+	}
+}
+
+func (h *shard) takeRequestHead() *http1.RequestHead {
+	if n := len(h.requestHeads); n > 0 {
+		head := h.requestHeads[n-1]
+		h.requestHeads = h.requestHeads[:n-1]
+		head.Reset()
+		return head
+	}
+	return new(http1.RequestHead)
+}
+
+func (h *shard) putRequestHead(head *http1.RequestHead) {
+	if head != nil && len(h.requestHeads) < spareExchanges {
+		h.requestHeads = append(h.requestHeads, head)
+	}
+}
+
+func (h *shard) takeResponseHead() *http1.ResponseHead {
+	if n := len(h.responseHeads); n > 0 {
+		head := h.responseHeads[n-1]
+		h.responseHeads = h.responseHeads[:n-1]
+		head.Reset()
+		return head
+	}
+	return new(http1.ResponseHead)
+}
+
+func (h *shard) putResponseHead(head *http1.ResponseHead) {
+	if head != nil && len(h.responseHeads) < spareExchanges {
+		h.responseHeads = append(h.responseHeads, head)
+	}
+}
+
+// ring is an intrusive list of what lives on a shard.
+type ring struct {
+	root  link
+	count int
+}
+
+type link struct {
+	next, prev *link
+	ring       *ring
+	value      ender
+}
+
+// ender is something that a shutdown ends.
+type ender interface{ shutDown() }
+
+func (r *ring) init() { r.root.next, r.root.prev = &r.root, &r.root }
+
+func (r *ring) add(l *link, value ender) {
+	l.ring, l.value = r, value
+	l.prev, l.next = r.root.prev, &r.root
+	l.prev.next, r.root.prev = l, l
+	r.count++
+}
+
+func (l *link) remove() {
+	l.prev.next, l.next.prev = l.next, l.prev
+	l.next, l.prev = nil, nil
+	l.ring.count--
+}
+
+// endOldest ends up to n members, the oldest first.
+func (r *ring) endOldest(n int) {
+	for ; n > 0 && r.count > 0; n-- {
+		r.root.next.value.shutDown()
+	}
+}

@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"culvert/engine"
+)
+
+const (
+	// shutdownStep is how often a shutdown looks at what is left.
+	shutdownStep = 50 * time.Millisecond
+	// farewell is how long the last FINs may take before the loops stop.
+	farewell = time.Second
+)
+
+// Shutdown ends the server gracefully: /readyz fails at once; accepting goes on for ShutdownDelay, so that whoever
+// balances over us takes notice; then the accept queues are emptied and the listeners close; then tunnels and answers
+// under way may go on within ShutdownGrace, spread over which they are ended, so that their clients do not come back
+// all at once. When ctx is done everything ends at once. It returns when all is closed.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.shuttingDown.Store(true)
+	if wait(ctx, s.config.ShutdownDelay) {
+		s.everywhere(func(h *shard) { h.stopListening() })
+		s.wane(ctx)
+	}
+	return s.Close()
+}
+
+// wait sleeps for d and reports whether ctx is still alive.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// wane ends what is left bit by bit, so that at the end of the grace nothing is.
+func (s *Server) wane(ctx context.Context) {
+	grace := s.config.ShutdownGrace
+	steps := max(1, int64(grace/shutdownStep))
+	begin := s.active.Load()
+	for step := int64(1); step <= steps && s.active.Load() > 0; step++ {
+		if !wait(ctx, grace/time.Duration(steps)) {
+			return
+		}
+		allowed := begin * (steps - step) / steps
+		s.endDownTo(allowed)
+	}
+	s.settle(ctx)
+}
+
+// endDownTo ends as many of the oldest as are over the allowed number, shared among the loops.
+func (s *Server) endDownTo(allowed int64) {
+	excess := s.active.Load() - allowed
+	if excess <= 0 {
+		return
+	}
+	share := int(excess)/len(s.shards) + 1
+	if allowed == 0 {
+		share = int(excess)
+	}
+	s.everywhere(func(h *shard) {
+		n := min(share, h.streams.count)
+		h.streams.endOldest(n)
+		h.exchanges.endOldest(share - n)
+	})
+}
+
+// settle gives the lingering closes a moment, so that the last FINs and bytes are not destroyed by resets.
+func (s *Server) settle(ctx context.Context) {
+	deadline := engine.Monotonic() + int64(min(farewell, s.config.Timeouts.Linger))
+	for engine.Monotonic() < deadline && s.lingering() > 0 {
+		if !wait(ctx, shutdownStep/5) {
+			return
+		}
+	}
+}
+
+func (s *Server) lingering() (n uint64) {
+	s.everywhere(func(h *shard) { h.lingering = h.loop.Counters.Lingering })
+	for _, h := range s.shards {
+		n += h.lingering
+	}
+	return n
+}
+
+// everywhere runs f on every loop and waits until all have.
+func (s *Server) everywhere(f func(*shard)) {
+	done := make(chan struct{}, len(s.shards))
+	for _, h := range s.shards {
+		if !h.loop.Post(func() { f(h); done <- struct{}{} }) {
+			done <- struct{}{}
+		}
+	}
+	for range s.shards {
+		<-done
+	}
+}
+
+func (h *shard) stopListening() {
+	for _, listener := range h.listeners {
+		listener.Close()
+	}
+}
+
+// Close ends everything at once: what is open is closed, the loops stop. It may be called at any time, and again.
+func (s *Server) Close() error {
+	s.shuttingDown.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serverRunning {
+		s.state = serverEnded
+		return nil
+	}
+	s.state = serverEnded
+	s.watchdog.stop()
+	s.everywhere(func(h *shard) {
+		h.stopListening()
+		h.streams.endOldest(h.streams.count)
+		h.exchanges.endOldest(h.exchanges.count)
+	})
+	var first error
+	for _, h := range s.shards {
+		if err := h.loop.Stop(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"fmt"
+
+	"culvert/engine"
+	"culvert/proxy/http1"
+	"culvert/proxy/ws"
+
+	gobwas "github.com/gobwas/ws"
+)
+
+// tunnel is an exchange that was upgraded: the relay, the stage of each direction, and what the log says at the end.
+// One allocation for the whole life of a tunnel, besides its two connections. Owned by its loop.
+type tunnel struct {
+	relay  engine.Relay
+	stages [2]frameStage
+	shard  *shard
+	link   link
+	record tunnelRecord
+}
+
+// beginTunnel: a valid 101 came. rest is what followed it.
+func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
+	w := &h.loop.Workspace
+	now := w.Now()
+	x.record.status = 101
+	h.log.tunnelOpen(&x.record, now)
+	h.counters.tunnelsOpened++
+	h.counters.statuses[1]++
+	t := &tunnel{shard: h, record: x.record.forTunnel(now)}
+	var stages [2]engine.Stage
+	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
+		s := &t.stages[side]
+		s.scanner.Init(ws.Options{
+			Sender: sender, Extension: agreement.Extension, SkipThreshold: spliceThreshold, Strict: true,
+		})
+		s.messages = &h.counters.messages[side]
+		stages[side] = s
+	}
+	head := w.Acquire(1024)
+	*head.Buffer() = appendSwitchingHead(*head.Buffer(), x.responseHead)
+	t.relay.Init(w, [2]engine.End{x.client, x.backend}, stages, &h.tunnelLimits, t)
+	h.streams.add(&t.link, t)
+	h.handOver(&t.relay, x, head, rest)
+}
+
+// handOver starts a stream's relay with what the exchange still holds, and retires the exchange.
+func (h *shard) handOver(r *engine.Relay, x *exchange, head *engine.Pending, rest []byte) {
+	w := &h.loop.Workspace
+	early := x.received
+	x.received = nil
+	r.Emit(engine.SideClient, x.interim.Bytes())
+	r.Emit(engine.SideClient, head.Bytes())
+	w.Release(head)
+	r.Feed(engine.SideBackend, rest)
+	r.Feed(engine.SideClient, early.Bytes())
+	w.Release(early)
+	x.state = exchangeOver
+	x.client, x.backend = nil, nil
+	h.retire(x)
+	r.Start()
+}
+
+// RelayOver implements engine.RelayObserver.
+func (t *tunnel) RelayOver(_ *engine.Relay, o engine.Outcome) {
+	h := t.shard
+	t.link.remove()
+	t.record.backend.active.Add(-1)
+	h.counters.tunnelsEnded[o.Reason]++
+	h.log.tunnelEnd(t, o, h.loop.Now())
+	h.server.leave()
+}
+
+// shutDown implements ender.
+func (t *tunnel) shutDown() {
+	t.relay.End(engine.Outcome{Reason: engine.EndShutdown, By: engine.SideNone})
+}
+
+// String describes the tunnel for a panic's last words.
+func (t *tunnel) String() string {
+	return fmt.Sprintf("tunnel %016x to %s (%d bytes from the client, %d from the backend)", t.record.id,
+		t.record.backend.name, t.relay.Bytes(engine.SideClient), t.relay.Bytes(engine.SideBackend))
+}
+
+// detail names the violation that ended the tunnel, if one did.
+func (t *tunnel) detail() string {
+	for side := range t.stages {
+		if v := t.stages[side].violation; v != ws.NoViolation {
+			return v.String()
+		}
+	}
+	return ""
+}
+
+// closeCode returns the code of the close frame that went by; ok is false when there was none.
+func closeCode(s *ws.Scanner) (code uint16, ok bool) {
+	c := s.CloseCode()
+	return uint16(c), c != gobwas.StatusCode(0)
+}
+
+// answerStream is the body of an ordinary answer on its way to the client, whose own bytes are not read any more.
+type answerStream struct {
+	relay  engine.Relay
+	stage  bodyStage
+	shard  *shard
+	link   link
+	record record
+}
+
+// beginAnswer: a final head other than 101 came. rest is what followed it.
+func (h *shard) beginAnswer(x *exchange, rest []byte) {
+	w := &h.loop.Workspace
+	kind, length, chunked := x.answerFraming()
+	x.record.status = x.responseHead.Status()
+	a := &answerStream{shard: h, record: x.record}
+	x.record.text = nil // it went along
+	a.stage.scanner.Init(kind, length, http1.FromBackend, h.server.headLimits)
+	if kind == http1.BodyChunked && !chunked {
+		a.stage.scanner.Dechunk()
+	}
+	head := w.Acquire(1024)
+	*head.Buffer() = appendAnswerHead(*head.Buffer(), x.responseHead, chunked)
+	a.relay.Init(w, [2]engine.End{x.client, x.backend}, [2]engine.Stage{engine.SideBackend: &a.stage}, &h.answerLimits, a)
+	h.streams.add(&a.link, a)
+	if kind != http1.BodyNone {
+		h.handOver(&a.relay, x, head, rest)
+		return
+	}
+	h.handOver(&a.relay, x, head, nil)
+	a.relay.End(engine.Outcome{Reason: EndComplete, By: engine.SideBackend})
+}
+
+// RelayOver implements engine.RelayObserver.
+func (a *answerStream) RelayOver(r *engine.Relay, o engine.Outcome) {
+	h := a.shard
+	a.link.remove()
+	a.record.backend.active.Add(-1)
+	h.counters.exchangeOver(o.Reason, a.record.status)
+	h.log.exchange(&a.record, o, r.Bytes(engine.SideBackend), h.loop.Now())
+	h.server.leave()
+}
+
+// shutDown implements ender.
+func (a *answerStream) shutDown() {
+	a.relay.End(engine.Outcome{Reason: engine.EndShutdown, By: engine.SideNone})
+}
+
+// String describes the answer for a panic's last words.
+func (a *answerStream) String() string {
+	return fmt.Sprintf("exchange %016x (streaming the answer's body from %s)", a.record.id, a.record.backend.name)
+}
