@@ -123,18 +123,16 @@ func (s *BodyScanner) stepPad(p []byte) (n int, drop bool) {
 	for n < len(p) && (p[n] == ' ' || p[n] == '\t') {
 		n++
 	}
-	begins := n < len(p) && p[n] == ';'
-	if begins {
-		n++
+	switch {
+	case n > 0:
+		return s.takeExtension(n), true
+	case p[0] != ';':
+		return s.endChunkLine(p), false
 	}
-	if n > 0 {
-		n = s.takeExtension(n)
-		if begins && n > 0 {
-			s.phase = chunkExtension
-		}
-		return n, true
+	if n = s.takeExtension(1); n > 0 {
+		s.phase = chunkExtension
 	}
-	return s.endChunkLine(p), false
+	return n, true
 }
 
 // stepExtension takes what stands behind ';'. Extensions concern one hop only and are
@@ -150,11 +148,17 @@ func (s *BodyScanner) stepExtension(p []byte) (n int, drop bool) {
 	return s.endChunkLine(p), false
 }
 
-// takeExtension counts n bytes between a size and its CRLF.
+// takeExtension counts up to n bytes between a size and its CRLF.
 func (s *BodyScanner) takeExtension(n int) int {
-	if room := int(s.maxExtension - s.lineBytes); n > room {
-		s.fail(ReasonChunkExtensionTooLong, room)
-		return 0
+	return s.takeLineBytes(n, s.maxExtension, ReasonChunkExtensionTooLong)
+}
+
+// takeLineBytes counts as many of n bytes as most allows, and fails when it allows none:
+// so the bytes before the limit are taken however the stream was cut.
+func (s *BodyScanner) takeLineBytes(n int, most uint32, reason Reason) int {
+	n = min(n, int(most-s.lineBytes))
+	if n == 0 {
+		s.fail(reason, 0)
 	}
 	s.lineBytes += uint32(n)
 	return n
@@ -255,12 +259,7 @@ func (s *BodyScanner) stepTrailerValue(p []byte) (n int, drop bool) {
 		n = len(p)
 	}
 	if n > 0 {
-		if room := int(s.maxTrailer - s.lineBytes); n > room {
-			s.fail(ReasonTrailersTooLarge, room)
-			return 0, drop
-		}
-		s.lineBytes += uint32(n)
-		return n, drop
+		return s.takeLineBytes(n, s.maxTrailer, ReasonTrailersTooLarge), drop
 	}
 	switch p[0] {
 	case '\r':
