@@ -64,14 +64,16 @@ func (r *Relay) RestoreState(b []byte, w *Workspace, ends [2]End, stages [2]Stag
 		*v = int64(in.uint64())
 	}
 	for side := range r.directions {
-		if err := r.restoreDirection(&r.directions[side], &in); err != nil {
-			return nil, err
-		}
+		r.restoreDirection(&r.directions[side], &in)
 	}
-	return in.b, in.err
+	if in.err != nil {
+		r.Detach()
+		return nil, in.err
+	}
+	return in.b, nil
 }
 
-func (r *Relay) restoreDirection(d *direction, in *stateReader) error {
+func (r *Relay) restoreDirection(d *direction, in *stateReader) {
 	w := r.workspace
 	staged, boundary, opaqueBoundary, ended, finished := bitBools(in.byte())
 	d.boundary, d.opaqueBoundary, d.ended, d.finished = boundary, opaqueBoundary, ended, finished
@@ -83,16 +85,13 @@ func (r *Relay) restoreDirection(d *direction, in *stateReader) error {
 		}
 	}
 	w.Counters.PendingBytes += uint64(d.pending.Len())
-	if in.err != nil {
-		return in.err
-	}
-	if staged != (d.stage != nil) {
-		return errRelayState
-	}
-	if d.stage != nil {
+	switch {
+	case in.err != nil:
+	case staged != (d.stage != nil):
+		in.err = errRelayState
+	case staged:
 		in.b, in.err = d.stage.RestoreState(in.b)
 	}
-	return in.err
 }
 
 // stateReader takes values off an exported state. After the first error it returns zeros.

@@ -28,6 +28,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// AccessLogQuery logs the query of a URI. Off by default: browsers put WebSocket tokens there.
 	AccessLogQuery bool
+	// Version names the build in metrics and in a panic's last words.
+	Version string
 	// ShutdownDelay is how long accepting goes on after a shutdown was asked for, while /readyz already fails.
 	ShutdownDelay time.Duration
 	// ShutdownGrace is how long tunnels may live on after the listeners are closed.

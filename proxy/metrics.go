@@ -148,7 +148,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.name, b.address.String())
 	}
 	gauge(descActive, float64(s.active.Load()))
-	gauge(descInfo, 1, Version)
+	gauge(descInfo, 1, s.config.Version)
 	down := 0.0
 	if s.shuttingDown.Load() {
 		down = 1

@@ -163,7 +163,7 @@ func (s *Server) open() error {
 
 // lastWords is called when a loop panics: the panic itself follows, and ends the process.
 func (s *Server) lastWords(message string) {
-	s.logs.Error.WithLevel(zerolog.FatalLevel).Str("build", buildVersion()).Msg(message)
+	s.logs.Error.WithLevel(zerolog.FatalLevel).Str("build", s.config.Version).Msg(message)
 }
 
 // Addresses returns the addresses of the listeners, in the order of Config.Listen, with the ports that were chosen.

@@ -29,20 +29,25 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	h.counters.tunnelsOpened++
 	h.counters.statuses[1]++
 	t := &tunnel{shard: h, record: x.record.forTunnel(now)}
-	var stages [2]engine.Stage
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
-		s := &t.stages[side]
-		s.scanner.Init(ws.Options{
+		t.stages[side].scanner.Init(ws.Options{
 			Sender: sender, Extension: agreement.Extension, SkipThreshold: spliceThreshold, Strict: true,
 		})
-		s.messages = &h.counters.messages[side]
-		stages[side] = s
 	}
 	head := w.Acquire(1024)
 	*head.Buffer() = appendSwitchingHead(*head.Buffer(), x.responseHead)
-	t.relay.Init(w, [2]engine.End{x.client, x.backend}, stages, &h.tunnelLimits, t)
+	t.relay.Init(w, [2]engine.End{x.client, x.backend}, h.tunnelStages(t), &h.tunnelLimits, t)
 	h.streams.add(&t.link, t)
 	h.handOver(&t.relay, x, head, rest)
+}
+
+// tunnelStages joins a tunnel's stages to the loop's counters.
+func (h *shard) tunnelStages(t *tunnel) (stages [2]engine.Stage) {
+	for side := range t.stages {
+		t.stages[side].messages = &h.counters.messages[side]
+		stages[side] = &t.stages[side]
+	}
+	return stages
 }
 
 // handOver starts a stream's relay with what the exchange still holds, and retires the exchange.

@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+
+	"culvert/engine"
+	"culvert/proxy/ws"
+)
+
+// tunnelStateVersion is the first byte of an exported tunnel.
+const tunnelStateVersion = 1
+
+var errTunnelState = errors.New("not an exported tunnel of a known version, or cut short")
+
+// appendState appends the whole state of a live tunnel to b: its identity in the log, and its relay with both stages.
+// The connections travel as descriptors, beside it. Multi-byte numbers are little-endian, strings are preceded by
+// their length in two bytes.
+func (t *tunnel) appendState(b []byte) []byte {
+	b = append(b, tunnelStateVersion)
+	b = binary.LittleEndian.AppendUint64(b, t.record.id)
+	b = binary.LittleEndian.AppendUint64(b, uint64(t.record.opened))
+	client, _ := t.record.client.MarshalBinary() // never fails
+	backend := t.record.backend
+	address, _ := backend.address.MarshalBinary() // never fails
+	for _, text := range [][]byte{client, []byte(backend.name), address, t.record.host(), t.record.uri()} {
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(text)))
+		b = append(b, text...)
+	}
+	b = append(b, byte(t.stages[engine.SideClient].violation), byte(t.stages[engine.SideBackend].violation))
+	return t.relay.AppendState(b)
+}
+
+// restoreTunnel takes over an exported tunnel between two connections of this loop. The caller starts its relay. A
+// backend that this server does not know is kept by name for the log; it counts for nobody.
+func (h *shard) restoreTunnel(b []byte, ends [2]engine.End) (*tunnel, error) {
+	if len(b) < 17 || b[0] != tunnelStateVersion {
+		return nil, errTunnelState
+	}
+	t := &tunnel{shard: h}
+	t.record.id = binary.LittleEndian.Uint64(b[1:])
+	t.record.opened = int64(binary.LittleEndian.Uint64(b[9:]))
+	b = b[17:]
+	var texts [5][]byte
+	for i := range texts {
+		if len(b) < 2 || len(b)-2 < int(binary.LittleEndian.Uint16(b)) {
+			return nil, errTunnelState
+		}
+		end := 2 + int(binary.LittleEndian.Uint16(b))
+		texts[i], b = b[2:end], b[end:]
+	}
+	var address netip.AddrPort
+	if t.record.client.UnmarshalBinary(texts[0]) != nil || address.UnmarshalBinary(texts[2]) != nil || len(b) < 2 {
+		return nil, errTunnelState
+	}
+	t.record.text = append(append([]byte(nil), texts[3]...), texts[4]...)
+	t.record.hostLen = uint16(len(texts[3]))
+	stages := h.tunnelStages(t)
+	t.stages[engine.SideClient].violation = ws.Violation(b[0])
+	t.stages[engine.SideBackend].violation = ws.Violation(b[1])
+	if _, err := t.relay.RestoreState(b[2:], &h.loop.Workspace, ends, stages, t); err != nil {
+		return nil, err
+	}
+	t.record.backend = h.server.backendFor(string(texts[1]), address)
+	t.record.backend.active.Add(1)
+	h.counters.tunnelsOpened++
+	h.streams.add(&t.link, t)
+	return t, nil
+}
+
+// backendFor returns the backend with this name and address, or one that stands for it alone.
+func (s *Server) backendFor(name string, address netip.AddrPort) *backend {
+	for _, b := range s.backends {
+		if b.name == name && b.address == address {
+			return b
+		}
+	}
+	return &backend{name: name, address: address}
+}
