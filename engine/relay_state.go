@@ -87,6 +87,8 @@ func (r *Relay) restoreDirection(d *direction, in *stateReader) {
 	w.Counters.PendingBytes += uint64(d.pending.Len())
 	switch {
 	case in.err != nil:
+	case d.held.Len() > HoldMax, d.insertCount > InsertMax, d.opaque < 0:
+		in.err = errRelayState
 	case staged != (d.stage != nil):
 		in.err = errRelayState
 	case staged:
