@@ -1,7 +1,8 @@
 // Package http1 reads and writes HTTP/1.1 heads and finds the end of bodies, from bytes:
-// it does no I/O, reads no clock, starts no goroutine and allocates nothing unless a
-// message is refused. It is strict (RFC 9110, RFC 9112): what two servers could read in
-// two ways is refused, and every refusal is an *Error with a status and a stable reason.
+// it does no I/O, reads no clock, starts no goroutine and, once a head has been used,
+// allocates nothing unless a message is refused. It is strict (RFC 9110, RFC 9112): what
+// two servers could read in two ways is refused, and every refusal is an *Error with a
+// status and a stable reason.
 //
 // A proxy's use of it, as a program:
 //

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -214,6 +215,18 @@ func TestEveryProperPrefixNeedsMore(t *testing.T) {
 		head.Reset()
 		if v := judge(&head, exact(input[:i]), nil); v.String() != "need more" {
 			t.Fatalf("%d of %d bytes: %v", i, len(input), v)
+		}
+	}
+}
+
+// TestNoByteIsSearchedTwice: a slow client's head costs as much as a fast one's.
+func TestNoByteIsSearchedTwice(t *testing.T) {
+	input := crlf(get + "X: " + strings.Repeat("v", 1000) + "¶Y: z¶¶")
+	var head RequestHead
+	for i := range input {
+		head.Parse(input[:i], nil)
+		if lineStart := bytes.LastIndexByte(input[:i], '\n') + 1; head.scanned != i || head.line != lineStart {
+			t.Fatalf("after %d bytes: searched %d, judged %d, the line begins at %d", i, head.scanned, head.line, lineStart)
 		}
 	}
 }
