@@ -104,10 +104,13 @@ func (w *Workspace) Release(p *Pending) {
 	if p == nil {
 		return
 	}
-	// At its full length, so that the pool's calibration keeps buffers of exactly this class.
+	// At its full length, so that the pool's calibration keeps buffers of exactly this class. One that was appended to
+	// in place beyond its class is left to the collector.
 	p.buffer.B = p.buffer.B[:cap(p.buffer.B)]
 	poison(p.buffer.B)
-	w.classes[p.class].Put(p.buffer)
+	if cap(p.buffer.B) <= classSizes[p.class] {
+		w.classes[p.class].Put(p.buffer)
+	}
 	p.buffer = nil
 	p.next, w.shells = w.shells, p
 }
