@@ -12,6 +12,7 @@ import (
 // per loop or takes work off a loop that would stall it.
 var goroutineFiles = []string{
 	"engine/loop.go",
+	"proxy/watchdog.go",
 }
 
 // goroutineNote is what stands above the start of a goroutine.
