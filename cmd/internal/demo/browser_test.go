@@ -1,8 +1,10 @@
 package demo
 
 import (
+	"io"
+	"log"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"os"
 	"path/filepath"
@@ -56,6 +58,37 @@ func TestPageReconnectsByItself(t *testing.T) {
 	page.WaitForMessage("after")
 }
 
+func TestPageComesBackAfterAnOutage(t *testing.T) {
+	d := startDemo(t, Options{Push: 200 * time.Millisecond})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	proxy := serveProxy(t, d, listener)
+	page := demotest.OpenPage(demotest.NewBrowser(t), "http://"+address+"/")
+	page.Say("before")
+	page.WaitForMessage("before")
+
+	page.ExpectOutage(true)
+	proxy.Close()
+	d.room.endAll()
+	page.WaitFor("a second failure", `document.querySelector("#state").dataset.failures >= 2`)
+	page.WaitFor("the outage to be shown", `document.querySelector("#state").innerText === "Disconnected" &&
+		/^next try in \d+ s$/.test(document.querySelector("#retry").innerText) && document.querySelector("#send").disabled`)
+	page.Type("#input", "after")
+
+	listener, err = net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveProxy(t, d, listener)
+	page.WaitForTunnel(2)
+	page.Click("#send") // what was written in the meantime is still there
+	page.WaitForMessage("after")
+	page.WaitForMessage("before")
+}
+
 // endAll ends every tunnel but lets people come back.
 func (r *room) endAll() {
 	r.mu.Lock()
@@ -81,19 +114,33 @@ func TestPageBehindAProxy(t *testing.T) {
 // startProxy returns the address of a plain reverse proxy before all backends.
 func startProxy(t *testing.T, d *Demo) string {
 	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveProxy(t, d, listener)
+	return "http://" + listener.Addr().String() + "/"
+}
+
+func serveProxy(t *testing.T, d *Demo, listener net.Listener) *http.Server {
+	t.Helper()
 	var turn atomic.Uint64
-	transport := &http.Transport{DisableKeepAlives: true}
-	server := httptest.NewServer(&httputil.ReverseProxy{
-		Transport: transport,
-		Rewrite: func(r *httputil.ProxyRequest) {
-			addresses := d.Addresses()
-			r.Out.URL.Scheme = "http"
-			r.Out.URL.Host = addresses[turn.Add(1)%uint64(len(addresses))].String()
-			r.SetXForwarded()
+	server := &http.Server{
+		ErrorLog: log.New(io.Discard, "", 0), // it complains of tunnels that end
+		Handler: &httputil.ReverseProxy{
+			ErrorLog:  log.New(io.Discard, "", 0),
+			Transport: &http.Transport{DisableKeepAlives: true},
+			Rewrite: func(r *httputil.ProxyRequest) {
+				addresses := d.Addresses()
+				r.Out.URL.Scheme = "http"
+				r.Out.URL.Host = addresses[turn.Add(1)%uint64(len(addresses))].String()
+				r.SetXForwarded()
+			},
 		},
-	})
-	t.Cleanup(server.Close)
-	return server.URL + "/"
+	}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	return server
 }
 
 // TestPageFitsTheWindow resizes the page to a desktop and to small phones, in

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,7 +120,12 @@ type Tab struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	console chan struct{} // closed when the console's reader has ended
+	outage  atomic.Bool   // refused connections are expected
 }
+
+// ExpectOutage tells whether the server is expected to be away: then a
+// connection that fails is no error, whatever else the page reports still is.
+func (tab *Tab) ExpectOutage(expected bool) { tab.outage.Store(expected) }
 
 // Close closes the tab; calling it again does nothing.
 func (tab *Tab) Close() {
@@ -140,7 +146,8 @@ func (tab *Tab) watchConsole() {
 			if err != nil {
 				return // the tab is closed
 			}
-			if message.Type == chromedp.ConsoleError || message.IsException() {
+			isError := message.Type == chromedp.ConsoleError || message.IsException()
+			if isError && !(tab.outage.Load() && strings.HasPrefix(message.Text, "WebSocket connection to")) {
 				tab.t.Errorf("the page's console: %s %s", message, message.URL)
 			}
 		}
