@@ -2,6 +2,8 @@ package tidy
 
 import (
 	"fmt"
+	"go/ast"
+	"go/token"
 	"path"
 	"regexp"
 	"slices"
@@ -79,6 +81,56 @@ func checkTargetHelp(t *Tree) []Finding {
 		}
 	}
 	return found
+}
+
+// stamp matches the variable of a command that the linker is told to set.
+var stamp = regexp.MustCompile(`-X main\.(\w+)=`)
+
+// checkVersionStamp: the linker says nothing when the variable that it is to set does not exist.
+func checkVersionStamp(t *Tree) []Finding {
+	declared, commands := map[string]bool{}, false
+	for _, f := range t.GoFiles() {
+		if f.Dir() != "cmd/culvert" || f.Test() {
+			continue
+		}
+		commands = true
+		for name, object := range f.globals() {
+			if object == token.VAR {
+				declared[name] = true
+			}
+		}
+	}
+	var found []Finding
+	for _, f := range t.Files {
+		if !commands || f.Path != "Makefile" && path.Base(f.Path) != "Containerfile" {
+			continue
+		}
+		for i, line := range f.Lines() {
+			for _, m := range stamp.FindAllStringSubmatch(line, -1) {
+				if !declared[m[1]] {
+					found = append(found, Finding{f.Path, i + 1, "cmd/culvert declares no variable " + m[1] + " for the linker to set"})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// globals returns the names of the file's variables and constants, and which they are.
+func (f *File) globals() map[string]token.Token {
+	names := map[string]token.Token{}
+	for _, d := range f.Go.Decls {
+		if group, ok := d.(*ast.GenDecl); ok {
+			for _, spec := range group.Specs {
+				if v, ok := spec.(*ast.ValueSpec); ok {
+					for _, name := range v.Names {
+						names[name.Name] = group.Tok
+					}
+				}
+			}
+		}
+	}
+	return names
 }
 
 // namedTarget matches a call of make at the start of a command, or in a code span.

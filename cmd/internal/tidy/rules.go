@@ -27,6 +27,7 @@ var Rules = []Rule{
 	{"paths and hosts", checkPathsAndHosts},
 	{"scripts", checkScripts},
 	{"target help", checkTargetHelp},
+	{"version stamp", checkVersionStamp},
 	{"named targets", checkNamedTargets},
 	{"links", checkLinks},
 }

@@ -150,6 +150,9 @@ func agreementBreaches() []sample {
 		one("target help", "no help", "Makefile", "x:\n\n.PHONY: run\nrun: build\n", 4).without("x:\n"),
 		one("target help", "not declared", "Makefile", "run: build ## start\n", 1),
 		{"target help", "no Makefile", map[string]string{}, "Makefile", 0},
+		{"version stamp", "no variable", map[string]string{
+			"Makefile": "\n-X main.version=1\n", "cmd/culvert/main.go": "package main\n\nconst version = 1\n",
+		}, "Makefile", 2},
 		readme("code span", "Say `make walk`.\n", 1),
 		readme("code block", "Say:\n\n    make run\n    make walk\n", 4),
 		readme("fence with a prompt", "```\n$ make walk\n```\n", 2),
@@ -207,6 +210,9 @@ func permitted() []sample {
 		fine("scripts", "a proper one", ".ci/run*", "#!/usr/bin/env bash\nset -euo pipefail\n"),
 		fine("target help", "a variable", "Makefile", "GO := go\nX ?= a:b\n\n.PHONY: run\nrun: ## start\n"),
 		{"named targets", "prose and known ones", map[string]string{"Makefile": "\n.PHONY: run\nrun: ## start\n", "README.md": "make sure: `make run`\n"}, "", 0},
+		{"version stamp", "a variable", map[string]string{
+			"Makefile": "-X main.version=1\n", "cmd/culvert/main.go": "package main\n\nvar version = \"unknown\"\n",
+		}, "", 0},
 		{"links", "good ones", map[string]string{
 			"docs/a.md": "# One, two\n[a](b.md) [b](../engine) [c](#one-two) [d](https://x.y/z) `[e](f)`\n```\n[g](h)\n```\n",
 			"docs/b.md": "x\n", "engine/a.go": "package p\n",
