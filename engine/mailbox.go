@@ -30,11 +30,10 @@ func (m *mailbox) post(task func()) bool {
 		return false
 	}
 	m.tasks = append(m.tasks, task)
-	first := len(m.tasks) == 1
-	m.mu.Unlock()
-	if first {
-		m.wake()
+	if len(m.tasks) == 1 {
+		m.wake() // under the lock: once closed is set, fd may be somebody else's
 	}
+	m.mu.Unlock()
 	return true
 }
 

@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"io"
+	"reflect"
+	"syscall"
 	_ "unsafe" // for go:linkname
 
 	"github.com/cloudwego/netpoll"
@@ -22,7 +24,7 @@ type reactor struct {
 
 // newReactor returns a reactor that calls turn, on the goroutine of wait, whenever set has events.
 func newReactor(set int, turn func()) (*reactor, error) {
-	poll, err := openPoll()
+	poll, err := openPollCloseOnExec()
 	if err != nil {
 		return nil, fmt.Errorf("open a netpoll reactor: %w", err)
 	}
@@ -39,6 +41,28 @@ func newReactor(set int, turn func()) (*reactor, error) {
 		return nil, fmt.Errorf("register the loop's epoll set with netpoll: %w", err)
 	}
 	return &reactor{poll: poll, operator: operator}, nil
+}
+
+// openPollCloseOnExec opens a reactor whose descriptors do not outlive an exec. netpoll opens its epoll set and its
+// eventfd without close-on-exec and keeps their numbers to itself, so they are looked up by field name. A netpoll
+// without these fields goes on as it is; a test tells.
+func openPollCloseOnExec() (netpoll.Poll, error) {
+	syscall.ForkLock.RLock() // no fork between the opening and the flag
+	defer syscall.ForkLock.RUnlock()
+	poll, err := openPoll()
+	if err != nil {
+		return nil, err
+	}
+	private := reflect.Indirect(reflect.ValueOf(poll))
+	if set := private.FieldByName("fd"); set.Kind() == reflect.Int {
+		syscall.CloseOnExec(int(set.Int()))
+	}
+	if wake := private.FieldByName("wop"); wake.Kind() == reflect.Pointer && !wake.IsNil() {
+		if fd := wake.Elem().FieldByName("FD"); fd.Kind() == reflect.Int {
+			syscall.CloseOnExec(int(fd.Int()))
+		}
+	}
+	return poll, nil
 }
 
 // wait runs until stop is called; it returns nil then.
