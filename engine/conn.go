@@ -24,10 +24,11 @@ type connFlags uint8
 const (
 	connClosed connFlags = 1 << iota // released: fd and slot belong to someone else
 	connHangup                       // the peer's FIN was announced: a short read is not the last
+	connUrgent                       // an urgent byte was announced: a read stops in front of it
 )
 
 // connEvents never change while a Conn lives, so the happy path has no epoll_ctl.
-const connEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+const connEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
 // errDescriptorGone is returned when a connection could not be put into the set.
 var errDescriptorGone = errors.New("the socket could not be registered with the loop's epoll set")
@@ -59,6 +60,10 @@ func (c *Conn) handle(events uint32) {
 		c.flags |= connHangup
 		r |= Hangup
 	}
+	if events&unix.EPOLLPRI != 0 {
+		c.flags |= connUrgent
+		r |= Readable
+	}
 	if events&unix.EPOLLERR != 0 {
 		c.flags |= connHangup
 		r |= Broken
@@ -70,11 +75,12 @@ func (c *Conn) handle(events uint32) {
 func (c *Conn) Attach(owner Owner, side Side) { c.owner, c.side = owner, side }
 
 // Read implements End. A read that does not fill p has emptied the socket (epoll(7)), unless the peer's FIN was
-// announced: then the next read is the one that finds it.
+// announced: then the next read is the one that finds it. An urgent byte, which no relay passes on, splits a read too.
 func (c *Conn) Read(p []byte) (int, Status) {
 	n, errno := recv(c.fd, p)
 	switch {
 	case errno == unix.EAGAIN:
+		c.flags &^= connUrgent
 		return 0, StatusBlocked
 	case errno == unix.EINTR:
 		return 0, StatusReady
@@ -87,7 +93,7 @@ func (c *Conn) Read(p []byte) (int, Status) {
 			return 0, StatusFailed
 		}
 		return 0, StatusEOF
-	case n < len(p) && c.flags&connHangup == 0:
+	case n < len(p) && c.flags&(connHangup|connUrgent) == 0:
 		return n, StatusBlocked
 	}
 	return n, StatusReady

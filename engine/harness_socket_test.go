@@ -160,6 +160,20 @@ func (p *peer) reset() {
 	}
 }
 
+// acknowledged waits until the kernel of the other side has everything that was sent.
+func (p *peer) acknowledged() {
+	p.t.Helper()
+	raw, err := p.SyscallConn()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	eventually(p.t, "everything acknowledged", func() bool {
+		left := -1
+		_ = raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		return left == 0
+	})
+}
+
 // unread returns how many bytes wait in a socket's receive queue.
 func unread(fd int) int {
 	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)

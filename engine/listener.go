@@ -46,6 +46,7 @@ type Listener struct {
 	fd       int32
 	slot     uint32
 	paused   bool
+	closing  bool // the accept queue is being emptied; closed comes next
 	closed   bool
 }
 
@@ -69,6 +70,7 @@ func (l *Loop) Listen(address netip.AddrPort, o ListenOptions, a Acceptor) (*Lis
 }
 
 func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort, error) {
+	address = netip.AddrPortFrom(address.Addr().Unmap(), address.Port()) // ::ffff:a.b.c.d is an IPv4 address
 	if !o.Shared && address.Port() != 0 {
 		if err := probe(address); err != nil {
 			return -1, netip.AddrPort{}, err
@@ -192,10 +194,16 @@ func (ln *Listener) OnTimer(_ *Timer, now int64) {
 
 // Close accepts what is in the accept queue already, which the kernel would reset, and stops listening.
 func (ln *Listener) Close() {
-	if ln.closed {
+	if ln.closing || ln.closed { // closing: an Acceptor closes the listener that calls it
 		return
 	}
-	for ln.accept(acceptsPerTurn) == acceptsPerTurn {
+	ln.closing = true
+	// Bounded, lest clients that come as fast as they are taken keep the loop here: the kernel queues no more.
+	const longestQueue = 64 << 10
+	for taken := 0; taken < longestQueue; taken += acceptsPerTurn {
+		if ln.accept(acceptsPerTurn) < acceptsPerTurn {
+			break
+		}
 	}
 	ln.release()
 }
