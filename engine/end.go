@@ -100,5 +100,6 @@ type LingerLimits struct {
 	PeerFinished bool
 }
 
-// LingerBytes is the bound on what a lingering close reads and discards.
+// LingerBytes is the bound on what a lingering close reads and discards from a peer that has not finished. Beyond it
+// the peer is stopped by flow control until the time bound.
 const LingerBytes = 64 << 10

@@ -3,7 +3,7 @@ package engine
 // lingerer is a lingering close under way: it writes what is left, finishes, and then reads and discards, because a
 // close with unread input would make the kernel destroy our last bytes by a reset. It owns its Conn.
 //
-//	writing  --rest written, FIN sent-->  discarding  --FIN, error or a bound-->  closed
+//	writing  --rest written, FIN sent-->  discarding  --FIN, error or the time bound-->  closed
 type lingerer struct {
 	conn         *Conn
 	rest         *Pending
@@ -57,10 +57,12 @@ func (g *lingerer) write() bool {
 	return true
 }
 
-// discard reports false when the end was released.
+// discard reports false when the end was released. At the bound it stops reading and leaves the rest to the kernel's
+// flow control: a close there and then would destroy our last bytes. Once the peer has sent its FIN nothing is added
+// any more, and what is left is read.
 func (g *lingerer) discard() bool {
 	buffer := g.conn.loop.discardBuffer()
-	for !g.peerFinished {
+	for !g.peerFinished && (g.discarded < LingerBytes || g.conn.flags&connHangup != 0) {
 		n, status := g.conn.Read(buffer)
 		g.discarded += int64(n)
 		switch {
@@ -69,10 +71,6 @@ func (g *lingerer) discard() bool {
 			return false
 		case status == StatusEOF:
 			g.peerFinished = true
-		case g.discarded > LingerBytes:
-			g.conn.loop.Counters.LingerCut++
-			g.close()
-			return false
 		case status == StatusBlocked:
 			return true
 		}
