@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"culvert/proxy"
+)
+
+// warn tells of settings that are allowed and yet will surprise.
+func (p *preparation) warn() {
+	log := &p.service.logs.errors
+	if bound := p.config.MaxConnections; bound > 0 && uint64(bound) > tunnelsWithin(p.descriptors) {
+		log.Warn().Int("max_connections", bound).Uint64("descriptors", p.descriptors).
+			Uint64("descriptors_needed", uint64(bound)*descriptorsPerTunnel+reservedDescriptors).
+			Msg("--max-connections is more than the limit of descriptors allows: raise that (ulimit -n, LimitNOFILE)")
+	}
+	if !p.admin.Off && !p.admin.Address.Addr().IsLoopback() {
+		log.Warn().Stringer("admin", p.admin.Address).Msg("the admin port asks for no password: anyone who reaches it can read the metrics")
+	}
+	weights := 0
+	for _, b := range p.config.Backends {
+		weights += b.Weight
+	}
+	if weights == 0 {
+		log.Warn().Msg("every backend has weight 0: no request will be served")
+	}
+}
+
+// announce says what was started: in one line that programs can read, or in a few for people.
+func (p *preparation) announce() {
+	if p.service.logs.console {
+		p.announceToPeople()
+		return
+	}
+	backends := zerolog.Arr()
+	for _, b := range p.config.Backends {
+		backends.Dict(zerolog.Dict().Str("name", b.Name).Stringer("address", b.Address).Int("weight", b.Weight))
+	}
+	listeners := zerolog.Arr()
+	for _, address := range p.service.server.Addresses() {
+		listeners.Str(address.String())
+	}
+	p.service.logs.errors.Info().Str("version", p.config.Version).Int("loops", p.config.Loops).
+		Array("listeners", listeners).Array("backends", backends).Str("admin", p.service.adminAddress()).
+		Uint64("descriptors", p.descriptors).Uint64("tunnels_max", tunnelsWithin(p.descriptors)).
+		Msg("ready")
+}
+
+func (p *preparation) announceToPeople() {
+	log := &p.service.logs.errors
+	log.Info().Msgf("Culvert %s, %s", p.config.Version, counted(p.config.Loops, "loop"))
+	for _, address := range p.service.server.Addresses() {
+		log.Info().Msgf("clients   http://%s", forBrowser(address))
+	}
+	for _, b := range p.config.Backends {
+		log.Info().Msg("backend   " + describeBackend(b))
+	}
+	if p.service.admin != nil {
+		log.Info().Msgf("metrics   http://%s/metrics", forBrowser(p.service.admin.address()))
+	}
+	log.Info().Msgf("room for  %d tunnels (%d descriptors)", tunnelsWithin(p.descriptors), p.descriptors)
+}
+
+// adminAddress returns where the admin port is, or "off".
+func (s *service) adminAddress() string {
+	if s.admin == nil {
+		return "off"
+	}
+	return s.admin.address().String()
+}
+
+func describeBackend(b proxy.BackendConfig) string {
+	text := b.Name
+	if address := b.Address.String(); !strings.Contains(text, address) {
+		text += " at " + address
+	}
+	return fmt.Sprintf("%s, weight %d", text, b.Weight)
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// forBrowser returns the address as one would type it on this machine.
+func forBrowser(address netip.AddrPort) string {
+	if address.Addr().IsUnspecified() {
+		return fmt.Sprintf("localhost:%d", address.Port())
+	}
+	return address.String()
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"culvert/cmd/internal/settings"
+	"culvert/proxy"
+)
+
+// serve runs the proxy before the backends of its settings until a signal ends it.
+func serve(i *settings.Invocation) int {
+	signals, stop := catchSignals()
+	defer stop()
+	// A signal that comes while names are resolved ends that; any later one is the supervisor's.
+	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	backends, err := resolveBackends(ctx, i.Backends, systemResolver)
+	cancel()
+	if err != nil {
+		return failed(err)
+	}
+	p, err := prepare(i, backends)
+	if err != nil {
+		return failed(err)
+	}
+	if err := p.service.start(p.config, p.admin); err != nil {
+		p.service.logs.close()
+		return failed(err)
+	}
+	p.announce()
+	return p.service.supervise(signals, nil)
+}
+
+// failed reports why the process could not start, in one line.
+func failed(err error) int {
+	fmt.Fprintf(os.Stderr, "culvert: %v\n", err)
+	return exitFailed
+}
+
+// preparation is all that a start needs.
+type preparation struct {
+	service     service
+	config      proxy.Config
+	admin       settings.AdminAddress
+	descriptors uint64
+}
+
+// prepare sets up the process, and opens the logs but nothing else.
+func prepare(i *settings.Invocation, backends []proxy.BackendConfig) (*preparation, error) {
+	p := &preparation{admin: i.Settings.Admin.Admin}
+	p.admin.Address = reachable(p.admin.Address)
+	log, console := newErrorLog(&i.Settings.Logs)
+	access, err := openAccessLog(i.Settings.Logs.AccessLog, log)
+	if err != nil {
+		return nil, err
+	}
+	p.service.logs = logs{errors: log, console: console, access: access}
+	loops, processors := loopsAndProcessors(i.Settings.Limits.Loops)
+	runtime.GOMAXPROCS(processors)
+	p.config = configure(i.Settings, backends, loops)
+	if p.descriptors, err = raiseDescriptorLimit(); err != nil {
+		log.Warn().Err(err).Msg("the limit of descriptors stays as it is")
+	}
+	for _, warning := range i.Warnings {
+		log.Warn().Msg(warning)
+	}
+	p.warn()
+	return p, nil
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"culvert/cmd/internal/settings"
+	"culvert/proxy"
+)
+
+const (
+	// endPatience is how long ending everything at once may take before the process ends regardless.
+	endPatience = 3 * time.Second
+	// flushTimeout bounds the writing of access log lines that are still queued at the end.
+	flushTimeout = 2 * time.Second
+	// adminCloseTimeout is how long an answer of the admin port may still take at the end.
+	adminCloseTimeout = time.Second
+)
+
+// service is a running proxy with what belongs to it.
+type service struct {
+	logs   logs
+	server *proxy.Server
+	admin  *adminServer // nil: off
+}
+
+// start starts the proxy and its admin port, or nothing. The admin port is bound first and served last.
+func (s *service) start(config proxy.Config, admin settings.AdminAddress) error {
+	server, err := proxy.New(config, proxy.Logs{Error: s.logs.errors, Access: s.logs.writer(), Dropped: s.logs.dropped})
+	if err != nil {
+		return err
+	}
+	s.server, s.admin = server, nil
+	if !admin.Off {
+		if s.admin, err = bindAdmin(admin.Address); err != nil {
+			return err
+		}
+	}
+	if err := server.Start(); err != nil {
+		if s.admin != nil {
+			s.admin.close(context.Background())
+		}
+		return err
+	}
+	if s.admin != nil {
+		s.admin.serve(server.Admin(), s.logs.errors)
+	}
+	return nil
+}
+
+// configure translates the settings for the proxy.
+func configure(s *settings.Settings, backends []proxy.BackendConfig, loops int) proxy.Config {
+	listen := make([]netip.AddrPort, len(s.Listeners.Listen))
+	for i, address := range s.Listeners.Listen {
+		listen[i] = reachable(address)
+	}
+	t := &s.Timeouts
+	return proxy.Config{
+		Listen: listen, Backends: backends, Loops: loops,
+		ReadBuffer: s.Limits.ReadBuffer, Backlog: s.Listeners.Backlog, MaxConnections: s.Limits.MaxConnections,
+		Timeouts: proxy.Timeouts{
+			Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
+			ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
+		},
+		TrustedProxies: s.Trust.TrustedProxies, AccessLogQuery: s.Logs.AccessLogQuery, Version: buildVersion(),
+		ShutdownDelay: s.Shutdown.ShutdownDelay, ShutdownGrace: s.Shutdown.ShutdownGrace,
+	}
+}
+
+// reachable turns "every address" into every IPv4 address where the kernel has no IPv6.
+func reachable(address netip.AddrPort) netip.AddrPort {
+	if address.Addr() != netip.IPv6Unspecified() {
+		return address
+	}
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), address.Port())
+	}
+	_ = unix.Close(fd)
+	return address
+}
+
+// catchSignals returns the signals that the process acts on, from now on.
+func catchSignals() (<-chan os.Signal, func()) {
+	// Without this, a reader of our output that goes away ends the process at the next line, and all tunnels with it.
+	signal.Ignore(unix.SIGPIPE)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR1)
+	return signals, func() { signal.Stop(signals) }
+}
+
+// supervise acts on signals until everything has ended, and returns the exit status. before runs when a shutdown
+// begins, if it is not nil.
+func (s *service) supervise(signals <-chan os.Signal, before func()) int {
+	ctx, endAtOnce := context.WithCancel(context.Background())
+	defer endAtOnce()
+	ended := make(chan error, 1)
+	ending, forced := false, false
+	var overdue <-chan time.Time
+	for {
+		select {
+		case received := <-signals:
+			switch {
+			case received == syscall.SIGUSR1:
+				s.logs.reopen()
+			case received == syscall.SIGHUP:
+				s.logs.errors.Warn().Msg("HUP: settings cannot be read again yet, nothing has changed")
+			case !ending:
+				ending = true
+				s.logs.errors.Info().Str("signal", received.String()).Msg("shutting down; a second signal ends everything at once")
+				go func() {
+					if before != nil {
+						before()
+					}
+					ended <- s.server.Shutdown(ctx)
+				}()
+			case !forced:
+				forced = true
+				s.logs.errors.Warn().Str("signal", received.String()).Msg("ending everything at once")
+				endAtOnce()
+				timer := time.NewTimer(endPatience)
+				defer timer.Stop()
+				overdue = timer.C
+			}
+		case err := <-ended:
+			return s.finish(err, forced)
+		case <-overdue:
+			s.logs.errors.Error().Dur("patience", endPatience).Msg("the loops do not end: ending without them")
+			return exitFailed
+		}
+	}
+}
+
+// finish closes what is left after the proxy has ended.
+func (s *service) finish(err error, forced bool) int {
+	status := exitOK
+	if forced {
+		status = exitFailed
+	}
+	if err != nil {
+		s.logs.errors.Error().Err(err).Msg("the proxy did not end cleanly")
+		status = exitFailed
+	}
+	if s.admin != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), adminCloseTimeout)
+		s.admin.close(ctx)
+		cancel()
+	}
+	s.logs.close()
+	s.logs.errors.Info().Uint64("access_log_dropped", s.logs.dropped()).Msg("ended")
+	return status
+}
+
+// close writes what is queued for the access log, and closes it.
+func (l *logs) close() {
+	if l.access == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := l.access.Close(ctx); err != nil {
+		l.errors.Warn().Err(fmt.Errorf("access log: %w", err)).Msg("lines that nobody took in time are lost")
+	}
+}

@@ -1,0 +1,166 @@
+package settings
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// A Flag is one setting as the help text and the documents show it.
+type Flag struct {
+	// Name is without dashes.
+	Name string
+	// Group is the heading that it stands under; "" for those that are no settings.
+	Group string
+	// Unit is what its value is a number of, or a word for what it is.
+	Unit string
+	// Variable is its environment variable.
+	Variable string
+	// Default is what counts where it is not given; "" for none.
+	Default string
+	// Allowed says what it may be.
+	Allowed string
+	// Help is one line on what it does.
+	Help string
+	// List is true where several values may be given.
+	List bool
+	// Switch is true where the flag alone means true.
+	Switch bool
+}
+
+// Synopsis returns the flag with its value, without dashes.
+func (f Flag) Synopsis() string {
+	if f.Switch {
+		return f.Name + "[=" + f.Unit + "]"
+	}
+	return f.Name + " " + f.Unit
+}
+
+// groups are the headings in the order in which they are shown.
+var groups = []string{"Listeners", "Backends", "Timeouts", "Limits", "Logs", "Trust", "Admin", "Shutdown"}
+
+// Flags returns the settings of a command, ordered by group.
+func Flags(command string) []Flag {
+	var flags []Flag
+	for _, flag := range model(command).Flags {
+		flags = append(flags, describe(flag))
+	}
+	slices.SortStableFunc(flags, func(a, b Flag) int { return slices.Index(groups, a.Group) - slices.Index(groups, b.Group) })
+	return flags
+}
+
+// model returns a command's node. That there is one, and that its tags can be read, does not depend on any input.
+func model(command string) *kong.Node {
+	parser, err := newParser(&grammar{})
+	if err != nil {
+		panic("settings: the grammar: " + err.Error())
+	}
+	i := slices.IndexFunc(parser.Model.Children, func(n *kong.Node) bool { return n.Name == command })
+	if i < 0 {
+		panic("settings: no command " + command)
+	}
+	return parser.Model.Children[i]
+}
+
+func describe(flag *kong.Flag) Flag {
+	f := Flag{
+		Name: flag.Name, Unit: flag.PlaceHolder, Variable: VariableOf(flag.Name), Default: flag.Default,
+		Allowed: allowed(flag.Value), Help: flag.Help, List: flag.IsSlice(), Switch: flag.IsBool(),
+	}
+	if flag.Group != nil {
+		f.Group = flag.Group.Key
+	}
+	if f.Default == "0" && flag.Tag.Has("zero") {
+		f.Default = "0 (" + flag.Tag.Get("zero") + ")"
+	}
+	return f
+}
+
+// flagNames returns the names of a command's settings and of the flags that every command has.
+func flagNames(command string) []string {
+	names := []string{"help", "version"}
+	for _, flag := range Flags(command) {
+		names = append(names, flag.Name)
+	}
+	return names
+}
+
+const (
+	helpIntroduction = `Culvert balances WebSocket and HTTP/1.1 over a few backends.
+
+  culvert [run] --listen :8080 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002,weight=2
+  culvert demo
+  culvert version
+  culvert help [command]
+`
+	helpEnding = `
+Every setting is a flag or an environment variable; a flag overrides its variable. In a variable, the values of a list
+are separated by blanks or semicolons. Durations need a unit: 500ms, 60s, 1m30s.
+
+Signals: TERM and INT end it gracefully, a second one at once. USR1 opens the access log's file again. HUP is ignored.
+Exit status: 0 after a graceful end; 1 when it could not start, or was ended at once; 2 for a wrong setting.
+`
+	helpIndent = 6
+	helpWidth  = 100
+)
+
+// HelpText returns how to use culvert, or one of its commands.
+func HelpText(command string) string {
+	var b strings.Builder
+	switch command {
+	case "", Help:
+		b.WriteString(helpIntroduction + "\nCommands\n")
+		for _, name := range commands {
+			fmt.Fprintf(&b, "  %-9s %s\n", name, model(name).Help)
+		}
+		writeFlags(&b, Flags(Run))
+	case Version:
+		fmt.Fprintf(&b, "culvert version\n\n  %s\n", model(Version).Help)
+		return b.String()
+	default:
+		fmt.Fprintf(&b, "culvert %s [flags]\n\n  %s\n", command, model(command).Help)
+		writeFlags(&b, Flags(command))
+	}
+	b.WriteString(helpEnding)
+	return b.String()
+}
+
+func writeFlags(b *strings.Builder, flags []Flag) {
+	group := ""
+	for _, flag := range flags {
+		if flag.Group != group {
+			group = flag.Group
+			fmt.Fprintf(b, "\n%s\n", group)
+		}
+		fmt.Fprintf(b, "  --%s, %s\n", flag.Synopsis(), flag.Variable)
+		writeWrapped(b, flag.Help)
+		value := "default " + flag.Default + "; "
+		if flag.Default == "" {
+			value = ""
+		}
+		writeWrapped(b, value+"allowed: "+flag.Allowed)
+	}
+}
+
+// writeWrapped writes a paragraph indented and in lines of bounded width.
+func writeWrapped(b *strings.Builder, text string) {
+	width := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case width == 0:
+			b.WriteString(strings.Repeat(" ", helpIndent))
+			width = helpIndent
+		case width+1+len(word) > helpWidth:
+			b.WriteString("\n" + strings.Repeat(" ", helpIndent))
+			width = helpIndent
+		default:
+			b.WriteByte(' ')
+			width++
+		}
+		b.WriteString(word)
+		width += len(word)
+	}
+	b.WriteByte('\n')
+}

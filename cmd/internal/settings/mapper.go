@@ -1,0 +1,128 @@
+package settings
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// decoder turns a value as written into what it means. The error says what is wrong, not what is allowed.
+type decoder[T any] func(text string, tag *kong.Tag) (T, error)
+
+// single maps a setting with one value: the last one given counts.
+func single[T any](decode decoder[T]) kong.Mapper {
+	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+		text, variable, err := take(ctx)
+		if err != nil {
+			return err
+		}
+		value, err := decode(text, ctx.Value.Tag)
+		if err != nil {
+			return wrongValue(ctx.Value, variable, text, err.Error())
+		}
+		target.Set(reflect.ValueOf(value).Convert(target.Type()))
+		return nil
+	})
+}
+
+// list maps a setting with any number of values. A flag holds one of them, or with commas several; a variable holds
+// all, with blanks or semicolons between them.
+func list[T any](decode decoder[T], commas bool) kong.Mapper {
+	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+		text, variable, err := take(ctx)
+		if err != nil {
+			return err
+		}
+		items := []string{text}
+		if variable != "" {
+			items = strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(listSeparators, r) })
+		}
+		if commas {
+			items = strings.Split(strings.Join(items, ","), ",")
+		}
+		if len(items) == 0 {
+			return wrongValue(ctx.Value, variable, text, "holds nothing")
+		}
+		for _, item := range items {
+			value, err := decode(item, ctx.Value.Tag)
+			if err != nil {
+				return wrongValue(ctx.Value, variable, item, err.Error())
+			}
+			target.Set(reflect.Append(target, reflect.ValueOf(value)))
+		}
+		return nil
+	})
+}
+
+// listSeparators stand between the values of a list in an environment variable.
+const listSeparators = "; \t\r\n"
+
+// boolean maps a setting that is on when its flag is named.
+type boolean struct{}
+
+// IsBool tells kong that the flag needs no value.
+func (boolean) IsBool() bool { return true }
+
+// Decode implements kong.Mapper.
+func (boolean) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
+		target.SetBool(true)
+		return nil
+	}
+	text, variable, err := take(ctx)
+	if err != nil {
+		return err
+	}
+	if text != "true" && text != "false" {
+		return wrongValue(ctx.Value, variable, text, "neither true nor false")
+	}
+	target.SetBool(text == "true")
+	return nil
+}
+
+// take takes the next value, and the variable that it came from, if it did.
+func take(ctx *kong.DecodeContext) (text, variable string, err error) {
+	token := ctx.Scan.Peek()
+	if v, ok := token.Value.(variableValue); ok {
+		ctx.Scan.Pop()
+		return v.text, v.name, nil
+	}
+	text, ok := token.Value.(string)
+	if !ok || !token.IsValue() && !negative(text) {
+		return "", "", wrongValue(ctx.Value, "", "", "a value is missing")
+	}
+	ctx.Scan.Pop()
+	return text, "", nil
+}
+
+// negative tells a negative number from a flag.
+func negative(text string) bool {
+	return len(text) > 1 && text[0] == '-' && (text[1] >= '0' && text[1] <= '9' || text[1] == '.')
+}
+
+func wrongValue(value *kong.Value, variable, text, reason string) error {
+	if text == "" && reason != "a value is missing" {
+		reason = "an empty value"
+	}
+	return &Error{Flag: value.Name, Variable: variable, Text: text, Reason: reason, Allowed: allowed(value)}
+}
+
+// allowed says what a setting may be.
+func allowed(value *kong.Value) string {
+	tag := value.Tag
+	switch {
+	case tag.Has("allowed"):
+		return tag.Get("allowed")
+	case tag.Has("words"):
+		return strings.Join(strings.Fields(tag.Get("words")), ", ")
+	case value.IsBool():
+		return "true, false"
+	case !tag.Has("min"):
+		return ""
+	case tag.Has("zero"):
+		return fmt.Sprintf("0 (%s), or %s to %s", tag.Get("zero"), tag.Get("min"), tag.Get("max"))
+	}
+	return tag.Get("min") + " to " + tag.Get("max")
+}

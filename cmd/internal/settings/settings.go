@@ -1,0 +1,144 @@
+// Package settings is what culvert can be told: every setting is one field with its name, default, unit, range and
+// help, from which the flags, the environment variables, the checks, the help text and docs/flags.md are made.
+//
+//	invocation, err := settings.Parse(os.Args[1:], os.Environ())
+//	if err != nil {
+//		fmt.Fprintf(os.Stderr, "culvert: %v\n", err) // one line that names the setting, why, and what is allowed
+//		os.Exit(2)
+//	}
+//
+// It looks at nothing but the two lists it is given, and starts nothing.
+package settings
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Settings holds what the commands that start a proxy have in common. The tags are read by kong and by this package:
+// placeholder names the unit; min and max bound the value; zero says what 0 means, where it is allowed beside the
+// range; words lists the only values; allowed puts in words what no range can say. A default in ${} differs between
+// the commands.
+type Settings struct {
+	Listeners Listeners `embed:"" group:"Listeners"`
+	Timeouts  Timeouts  `embed:"" group:"Timeouts"`
+	Limits    Limits    `embed:"" group:"Limits"`
+	Logs      Logs      `embed:"" group:"Logs"`
+	Trust     Trust     `embed:"" group:"Trust"`
+	Admin     Admin     `embed:"" group:"Admin"`
+	Shutdown  Shutdown  `embed:"" group:"Shutdown"`
+}
+
+// Listeners are the settings of the listening sockets.
+type Listeners struct {
+	Listen  []netip.AddrPort `default:"${listen}" placeholder:"ADDRESS" allowed:":8080, 192.0.2.1:80, [2001:db8::1]:80 or [::]:80; port 0 takes a free one" help:"Accept clients here; repeatable. :8080 and [::]:8080 take IPv6 and IPv4."`
+	Backlog int              `default:"4096" placeholder:"CONNECTIONS" min:"1" max:"65535" help:"Length of each listening socket's accept queue; net.core.somaxconn bounds it too."`
+}
+
+// Timeouts are the deadlines of every phase of an exchange.
+type Timeouts struct {
+	Idle         time.Duration `name:"idle-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"24h" zero:"none" help:"End a tunnel none of whose bytes touched the backend's socket for so long."`
+	Stalled      time.Duration `name:"stalled-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"1h" zero:"none" help:"End a tunnel whose slow side took no byte for so long while bytes were waiting for it."`
+	HalfClosed   time.Duration `name:"half-closed-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"1h" help:"End a tunnel of which one side has finished and the other is silent for so long."`
+	ClientHead   time.Duration `name:"client-head-timeout" default:"15s" placeholder:"DURATION" min:"1s" max:"180s" help:"From accepting a client to the end of its request's head."`
+	Connect      time.Duration `name:"connect-timeout" default:"5s" placeholder:"DURATION" min:"100ms" max:"60s" help:"One attempt to reach a backend; then the next backend is tried."`
+	ConnectTotal time.Duration `name:"connect-total-timeout" default:"10s" placeholder:"DURATION" min:"100ms" max:"60s" help:"All attempts of one request to reach a backend together."`
+	Answer       time.Duration `name:"answer-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"180s" help:"How long a backend may take until the head of its answer is whole."`
+	ClientWrite  time.Duration `name:"client-write-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"1h" help:"End an HTTP answer of which the client takes no byte for so long."`
+	Linger       time.Duration `name:"linger-timeout" default:"5s" placeholder:"DURATION" min:"1s" max:"60s" help:"How long to read and discard after the last byte sent, so that it is not lost."`
+}
+
+// Limits bound what the proxy takes of the machine.
+type Limits struct {
+	Loops          int `default:"0" placeholder:"LOOPS" min:"1" max:"256" zero:"one per CPU" help:"Event loops; a container's CPU limit counts as its number of CPUs."`
+	ReadBuffer     int `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1MiB" help:"Each loop's one read buffer, and the most that is held per direction of a tunnel."`
+	MaxConnections int `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"no bound but descriptors" help:"Client connections at the same time; one more is closed when it is accepted."`
+}
+
+// Logs say what is logged where.
+type Logs struct {
+	LogLevel       string    `default:"info" placeholder:"LEVEL" words:"debug info warn error" help:"Least severe lines of the log on standard error."`
+	LogFormat      string    `default:"auto" placeholder:"FORMAT" words:"auto json console" help:"Format of the log on standard error; auto is console on a terminal, else json."`
+	AccessLog      AccessLog `default:"${access_log}" placeholder:"FILE" allowed:"a file, - (standard output) or off" help:"Where one JSON line per request, and per tunnel's begin and end, goes."`
+	AccessLogQuery bool      `default:"false" placeholder:"BOOL" help:"Log the query of a URI too: browsers put WebSocket tokens there."`
+}
+
+// AccessLog is where the access log goes.
+type AccessLog struct {
+	// Off is true where there is none.
+	Off bool
+	// Path is the file that lines are appended to; "-" is standard output.
+	Path string
+}
+
+// Trust says who is believed.
+type Trust struct {
+	TrustedProxies []netip.Prefix `placeholder:"CIDR" allowed:"networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses; commas between several" help:"Peers whose X-Forwarded-* headers are believed; repeatable."`
+}
+
+// Admin are the settings of the port for metrics and probes.
+type Admin struct {
+	Admin AdminAddress `default:"127.0.0.1:9900" placeholder:"ADDRESS" allowed:"an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off" help:"Serve /metrics, /livez and /readyz here, to anyone who can reach it."`
+}
+
+// AdminAddress is where the admin port is.
+type AdminAddress struct {
+	// Off is true where there is none.
+	Off bool
+	// Address is where it listens.
+	Address netip.AddrPort
+}
+
+// Shutdown are the settings of the end.
+type Shutdown struct {
+	ShutdownDelay time.Duration `default:"${shutdown_delay}" placeholder:"DURATION" min:"10ms" max:"10m" zero:"none" help:"After SIGTERM, how long clients are still accepted while /readyz says 503."`
+	ShutdownGrace time.Duration `default:"${shutdown_grace}" placeholder:"DURATION" min:"10ms" max:"24h" zero:"none" help:"Then, the time over which the open tunnels are ended one by one."`
+}
+
+// Backend is one server that requests are balanced over, as the operator named it.
+type Backend struct {
+	// Name is the host and port, as written.
+	Name string
+	// Host is a name or an address; Port is 1 to 65535.
+	Host string
+	Port uint16
+	// Weight is its share of new requests, 0 to 100.
+	Weight int
+}
+
+// The commands.
+const (
+	// Run starts the proxy; it need not be named.
+	Run = "run"
+	// Demo starts the proxy with backends of its own.
+	Demo = "demo"
+	// Version prints the version.
+	Version = "version"
+	// Help prints how to use it.
+	Help = "help"
+)
+
+// grammar is the command line as kong reads it.
+type grammar struct {
+	Help    bool `short:"h" help:"Print this help."`
+	Version bool `help:"Print the version."`
+
+	RunCommand     runCommand     `cmd:"" name:"run" default:"withargs" help:"Start the proxy; the word run may be left out."`
+	DemoCommand    demoCommand    `cmd:"" name:"demo" help:"Start the proxy before two demonstration backends of its own, and say where to look."`
+	VersionCommand struct{}       `cmd:"" name:"version" help:"Print the version."`
+	HelpCommand    helpCommandArg `cmd:"" name:"help" help:"Print this help, or that of a command."`
+}
+
+type runCommand struct {
+	Settings `set:"listen=:8080" set:"access_log=-" set:"shutdown_delay=5s" set:"shutdown_grace=20s"`
+	Backend  []Backend `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
+}
+
+// demoCommand differs in its defaults: seen from this machine only, quick to end, and quiet, since it prints a guide.
+type demoCommand struct {
+	Settings `set:"listen=127.0.0.1:8080" set:"access_log=off" set:"shutdown_delay=0" set:"shutdown_grace=1s"`
+}
+
+type helpCommandArg struct {
+	Topic string `arg:"" optional:"" help:"A command."`
+}
