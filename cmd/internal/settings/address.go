@@ -15,7 +15,10 @@ const MaxWeight = 100
 
 // decodeListener reads an address to listen on. Without a host it is every address of the machine, of both families.
 func decodeListener(text string, _ *kong.Tag) (netip.AddrPort, error) {
-	if port, ok := strings.CutPrefix(text, ":"); ok {
+	if strings.Contains(text, ",") {
+		return netip.AddrPort{}, errors.New("not one address")
+	}
+	if port, ok := strings.CutPrefix(text, ":"); ok && !strings.Contains(port, ":") {
 		number, err := readPort(port)
 		return netip.AddrPortFrom(netip.IPv6Unspecified(), number), err
 	}

@@ -71,8 +71,8 @@ func nearest(word string, names []string) string {
 		if len(word) > 2 && strings.HasPrefix(name, word) && found == "" {
 			found = name // the beginning of a name, unless another one is nearer
 		}
-		// A short word is near to everything: no more than a third of it may be wrong.
-		if d := distance(word, name); d < best && 3*d <= len(name) {
+		// A short word is near to everything: no more than half of it may be wrong.
+		if d := distance(word, name); d < best && 2*d <= len(name) {
 			best, found = d, name
 		}
 	}

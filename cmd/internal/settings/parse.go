@@ -216,10 +216,18 @@ func explain(err error, args []string) error {
 		flag, _, _ = strings.Cut(flag, ", did you mean")
 		return unknownFlag(command, flag, args)
 	}
-	return errors.New(strings.ReplaceAll(text, "\n", " "))
+	return errors.New(strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, text))
 }
 
 func unknownCommand(word string) error {
+	if slices.Contains(commands, word) {
+		return fmt.Errorf("the command %s stands in the wrong place", word)
+	}
 	text := "unknown command " + shown(word)
 	if near := nearest(word, commands); near != "" {
 		return fmt.Errorf("%s, did you mean %q?", text, near)

@@ -1,0 +1,184 @@
+package settings
+
+import (
+	"strings"
+	"testing"
+)
+
+const someBackend = "--backend=127.0.0.1:9001"
+
+// wrongLines are command lines (separated by blanks) and what is said about them.
+var wrongLines = []struct{ args, want string }{
+	// What is missing, unknown or in the wrong place.
+	{"", "no backend: give at least one, --backend host:port (or CULVERT_BACKEND); culvert demo starts two of its own"},
+	{"run", "no backend: give at least one, --backend host:port (or CULVERT_BACKEND); culvert demo starts two of its own"},
+	{"--idel-timeout 5s", `unknown flag --idel-timeout, did you mean "--idle-timeout"?`},
+	{"--idle 5s", `unknown flag --idle, did you mean "--idle-timeout"?`},
+	{"--blackend x", `unknown flag --blackend, did you mean "--backend"?`},
+	{"--hepl", `unknown flag --hepl, did you mean "--help"?`},
+	{"-listen :80", `unknown flag -listen, did you mean "--listen"?`},
+	{"-listen=:80", `unknown flag -listen, did you mean "--listen"?`},
+	{"-x", "unknown flag -x; culvert --help lists them"},
+	{"--workers 4", "unknown flag --workers; culvert --help lists them"},
+	{"--no-access-log-query", "unknown flag --no-access-log-query; culvert --help lists them"},
+	{"demo --backend x:1", "culvert demo has no flag --backend"},
+	{"demo --backnd x:1", "unknown flag --backnd; culvert --help lists them"},
+	{"version --listen :80", "culvert version has no flag --listen"},
+	{"dmeo", `unknown command dmeo, did you mean "demo"?`},
+	{"start", "unknown command start; allowed: run, demo, version, help"},
+	{"run run", "the command run stands in the wrong place"},
+	{"demo extra", "unknown command extra; allowed: run, demo, version, help"},
+	{"help everything", "unknown command everything; allowed: run, demo, version, help"},
+	{"--log-level debug demo", `flag --log-level applies to the default command "run", not "demo"`},
+
+	// Durations.
+	{"--idle-timeout", "--idle-timeout: a value is missing; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout --listen :80", "--idle-timeout: a value is missing; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout=", "--idle-timeout: an empty value; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout 500ms", "--idle-timeout 500ms: below the minimum; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout 60", "--idle-timeout 60: a unit is missing, such as 60s; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout 1.5", "--idle-timeout 1.5: a unit is missing, such as 1.5s; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout 1d", "--idle-timeout 1d: not a duration such as 60s, 1m30s or 500ms; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout 60S", "--idle-timeout 60S: not a duration such as 60s, 1m30s or 500ms; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout 24h1ns", "--idle-timeout 24h1ns: above the maximum; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout -5s", "--idle-timeout -5s: below the minimum; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout 99999999999h", "--idle-timeout 99999999999h: not a duration such as 60s, 1m30s or 500ms; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout none", "--idle-timeout none: not a duration such as 60s, 1m30s or 500ms; allowed: 0 (none), or 1s to 24h"},
+	{"--idle-timeout NaN", "--idle-timeout NaN: a unit is missing, such as NaNs; allowed: 0 (none), or 1s to 24h"},
+	{"--half-closed-timeout 0", "--half-closed-timeout 0: below the minimum; allowed: 1s to 1h"},
+	{"--connect-timeout 99ms", "--connect-timeout 99ms: below the minimum; allowed: 100ms to 60s"},
+	{"--shutdown-delay 11m", "--shutdown-delay 11m: above the maximum; allowed: 0 (none), or 10ms to 10m"},
+	{"demo --shutdown-grace x", "--shutdown-grace x: not a duration such as 60s, 1m30s or 500ms; allowed: 0 (none), or 10ms to 24h"},
+
+	// Numbers and sizes.
+	{"--loops -1", "--loops -1: below the minimum; allowed: 0 (one per CPU), or 1 to 256"},
+	{"--loops 257", "--loops 257: above the maximum; allowed: 0 (one per CPU), or 1 to 256"},
+	{"--loops two", "--loops two: not a whole number; allowed: 0 (one per CPU), or 1 to 256"},
+	{"--loops 2.5", "--loops 2.5: not a whole number; allowed: 0 (one per CPU), or 1 to 256"},
+	{"--loops 99999999999999999999", "--loops 99999999999999999999: above the maximum; allowed: 0 (one per CPU), or 1 to 256"},
+	{"--loops -99999999999999999999", "--loops -99999999999999999999: below the minimum; allowed: 0 (one per CPU), or 1 to 256"},
+	{"--backlog 0", "--backlog 0: below the minimum; allowed: 1 to 65535"},
+	{"--read-buffer 4095", "--read-buffer 4095: below the minimum; allowed: 4KiB to 1MiB"},
+	{"--read-buffer 1025KiB", "--read-buffer 1025KiB: above the maximum; allowed: 4KiB to 1MiB"},
+	{"--read-buffer 99999999999GiB", "--read-buffer 99999999999GiB: above the maximum; allowed: 4KiB to 1MiB"},
+	{"--read-buffer 64KB", "--read-buffer 64KB: not a size such as 64KiB, 1MiB or 65536 (bytes); allowed: 4KiB to 1MiB"},
+	{"--read-buffer 64k", "--read-buffer 64k: not a size such as 64KiB, 1MiB or 65536 (bytes); allowed: 4KiB to 1MiB"},
+	{"--read-buffer KiB", "--read-buffer KiB: not a size such as 64KiB, 1MiB or 65536 (bytes); allowed: 4KiB to 1MiB"},
+
+	// Words.
+	{"--log-level inf", "--log-level inf: did you mean info?; allowed: debug, info, warn, error"},
+	{"--log-level INFO", "--log-level INFO: unknown; allowed: debug, info, warn, error"},
+	{"--log-level trace", "--log-level trace: unknown; allowed: debug, info, warn, error"},
+	{"--log-format jsno", "--log-format jsno: did you mean json?; allowed: auto, json, console"},
+	{"--access-log-query=yes", "--access-log-query yes: neither true nor false; allowed: true, false"},
+	{"--access-log-query yes", "unknown command yes; allowed: run, demo, version, help"},
+	{"--access-log logs/", "--access-log logs/: a folder, not a file; allowed: a file, - (standard output) or off"},
+
+	// Listeners and the admin port.
+	{"--listen 8080", "--listen 8080: a port is missing; " + listenAllowed},
+	{"--listen :", "--listen :: a port is missing; " + listenAllowed},
+	{"--listen :http", "--listen :http: http is not a port; " + listenAllowed},
+	{"--listen :65536", "--listen :65536: 65536 is not a port; " + listenAllowed},
+	{"--listen :080", "--listen :080: 080 is not a port; " + listenAllowed},
+	{"--listen :+80", "--listen :+80: +80 is not a port; " + listenAllowed},
+	{"--listen 127.0.0.1", "--listen 127.0.0.1: a port is missing; " + listenAllowed},
+	{"--listen 127.0.0.1:", "--listen 127.0.0.1:: a port is missing; " + listenAllowed},
+	{"--listen 127.0.0.256:80", "--listen 127.0.0.256:80: 127.0.0.256 is not an address; " + listenAllowed},
+	{"--listen localhost:80", "--listen localhost:80: localhost is not an address; " + listenAllowed},
+	{"--listen *:80", "--listen *:80: * is not an address; " + listenAllowed},
+	{"--listen http://127.0.0.1:80", "--listen http://127.0.0.1:80: too many colons; an IPv6 address stands in brackets; " + listenAllowed},
+	{"--listen ::1", "--listen ::1: a port is missing; an IPv6 address stands in brackets, [::1]:80; " + listenAllowed},
+	{"--listen ::1:80:", "--listen ::1:80:: too many colons; an IPv6 address stands in brackets; " + listenAllowed},
+	{"--listen [::1]", "--listen [::1]: not of the form [address]:port; " + listenAllowed},
+	{"--listen [127.0.0.1]:80", "--listen [127.0.0.1]:80: not of the form [address]:port; " + listenAllowed},
+	{"--listen :80,:81", "--listen :80,:81: not one address; " + listenAllowed},
+	{someBackend + " --listen :80 --listen [::]:80", "--listen [::]:80: given twice"},
+	{"--admin 9900", "--admin 9900: a port is missing; " + adminAllowed},
+	{"--admin none", "--admin none: a port is missing; " + adminAllowed},
+	{someBackend + " --listen :9900 --admin [::]:9900", "--admin [::]:9900: a listener's address too"},
+
+	// Backends.
+	{"--backend 127.0.0.1", "--backend 127.0.0.1: a port is missing; " + backendAllowed},
+	{"--backend 127.0.0.1:0", "--backend 127.0.0.1:0: port 0 cannot be connected to; " + backendAllowed},
+	{"--backend :80", "--backend :80: \"\" is neither an address nor a host's name; " + backendAllowed},
+	{"--backend a_b-.c:80", "--backend a_b-.c:80: a_b-.c is neither an address nor a host's name; " + backendAllowed},
+	{"--backend 1.2.3.400:80", "--backend 1.2.3.400:80: 1.2.3.400 is neither an address nor a host's name; " + backendAllowed},
+	{"--backend https://a:443", "--backend https://a:443: a backend is spoken to in plain HTTP/1.1, not by https://; " + backendAllowed},
+	{"--backend ws://a:80", "--backend ws://a:80: a backend is spoken to in plain HTTP/1.1, not by ws://; " + backendAllowed},
+	{"--backend http://a", "--backend http://a: a port is missing; " + backendAllowed},
+	{"--backend http://a:80/chat", "--backend http://a:80/chat: a backend is a host and a port, without path or user; " + backendAllowed},
+	{"--backend u@a:80", "--backend u@a:80: a backend is a host and a port, without path or user; " + backendAllowed},
+	{"--backend a:80,weight=101", "--backend a:80,weight=101: the weight is above the maximum; " + backendAllowed},
+	{"--backend a:80,weight=-1", "--backend a:80,weight=-1: -1 is not a weight; " + backendAllowed},
+	{"--backend a:80,weight=", "--backend a:80,weight=: \"\" is not a weight; " + backendAllowed},
+	{"--backend a:80,weight=99999999999", "--backend a:80,weight=99999999999: 99999999999 is not a weight; " + backendAllowed},
+	{"--backend a:80,", "--backend a:80,: \"\" is not weight=N; every backend has a --backend of its own; " + backendAllowed},
+	{"--backend a:80,wieght=3", "--backend a:80,wieght=3: wieght=3 is not weight=N; every backend has a --backend of its own; " + backendAllowed},
+	{"--backend a:80,b:80", "--backend a:80,b:80: b:80 is not weight=N; every backend has a --backend of its own; " + backendAllowed},
+	{"--backend a:80,weight=1,weight=2", "--backend a:80,weight=1,weight=2: 1,weight=2 is not a weight; " + backendAllowed},
+	{"--backend a:80 --backend http://a:80,weight=3", "--backend a:80: given twice; a larger share of the requests is asked for by ,weight=N"},
+
+	// Trust.
+	{"--trusted-proxies 10.0.0.0/33", "--trusted-proxies 10.0.0.0/33: not a network or an address; " + trustAllowed},
+	{"--trusted-proxies 10.0.0.1/8", "--trusted-proxies 10.0.0.1/8: bits are set behind the prefix, 10.0.0.0/8 would be the network; " + trustAllowed},
+	{"--trusted-proxies 10.0.0.0/8,x", "--trusted-proxies x: not a network or an address; " + trustAllowed},
+	{"--trusted-proxies 10.0.0.0/8,", "--trusted-proxies: an empty value; " + trustAllowed},
+	{"--trusted-proxies ::ffff:10.0.0.0/104", "--trusted-proxies ::ffff:10.0.0.0/104: write an IPv4 network as such; " + trustAllowed},
+	{"--trusted-proxies fe80::1%eth0", "--trusted-proxies fe80::1%eth0: not a network or an address; " + trustAllowed},
+}
+
+const (
+	listenAllowed  = "allowed: :8080, 192.0.2.1:80, [2001:db8::1]:80 or [::]:80; port 0 takes a free one"
+	adminAllowed   = "allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off"
+	backendAllowed = "allowed: host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)"
+	trustAllowed   = "allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses; commas between several"
+)
+
+func TestWrongLines(t *testing.T) {
+	for _, c := range wrongLines {
+		t.Run(c.args, func(t *testing.T) {
+			wantError(t, strings.Fields(c.args), nil, c.want)
+		})
+	}
+}
+
+// TestWrongVariables: the variable is named, since that is where the reader has to look.
+func TestWrongVariables(t *testing.T) {
+	for _, c := range []struct{ variable, want string }{
+		{"CULVERT_IDLE_TIMEOUT=500ms", "CULVERT_IDLE_TIMEOUT=500ms (--idle-timeout): below the minimum; allowed: 0 (none), or 1s to 24h"},
+		{"CULVERT_IDLE_TIMEOUT= 5s", `CULVERT_IDLE_TIMEOUT=" 5s" (--idle-timeout): not a duration such as 60s, 1m30s or 500ms; allowed: 0 (none), or 1s to 24h`},
+		{"CULVERT_LOOPS=x", "CULVERT_LOOPS=x (--loops): not a whole number; allowed: 0 (one per CPU), or 1 to 256"},
+		{"CULVERT_READ_BUFFER=1", "CULVERT_READ_BUFFER=1 (--read-buffer): below the minimum; allowed: 4KiB to 1MiB"},
+		{"CULVERT_ACCESS_LOG_QUERY=1", "CULVERT_ACCESS_LOG_QUERY=1 (--access-log-query): neither true nor false; allowed: true, false"},
+		{"CULVERT_BACKEND=a:80 b", "CULVERT_BACKEND=b (--backend): a port is missing; " + backendAllowed},
+		{"CULVERT_BACKEND=a:80,b:80", "CULVERT_BACKEND=a:80,b:80 (--backend): b:80 is not weight=N; every backend has a --backend of its own; " + backendAllowed},
+		{"CULVERT_BACKEND=a:80;a:80", "CULVERT_BACKEND=a:80 (--backend): given twice; a larger share of the requests is asked for by ,weight=N"},
+		{"CULVERT_BACKEND= ; ", `CULVERT_BACKEND=" ; " (--backend): holds nothing; ` + backendAllowed},
+		{"CULVERT_LISTEN=:80;:80", "CULVERT_LISTEN=[::]:80 (--listen): given twice"},
+		{"CULVERT_ADMIN=off please", `CULVERT_ADMIN="off please" (--admin): a port is missing; ` + adminAllowed},
+		{"CULVERT_LOG_LEVEL=\n", `CULVERT_LOG_LEVEL="\n" (--log-level): unknown; allowed: debug, info, warn, error`},
+		{"CULVERT_LOG_LEVEL=\x1b[2J", `CULVERT_LOG_LEVEL="\x1b[2J" (--log-level): unknown; allowed: debug, info, warn, error`},
+		{"CULVERT_LOG_LEVEL=" + strings.Repeat("x", 1000), "CULVERT_LOG_LEVEL=" + strings.Repeat("x", shownBytes) + "... (--log-level): unknown; allowed: debug, info, warn, error"},
+	} {
+		t.Run(c.variable, func(t *testing.T) {
+			environ := []string{c.variable}
+			if !strings.Contains(c.variable, "BACKEND") {
+				environ = append(environ, "CULVERT_BACKEND=127.0.0.1:9001")
+			}
+			wantError(t, nil, environ, c.want)
+		})
+	}
+}
+
+func wantError(t *testing.T, args, environ []string, want string) {
+	t.Helper()
+	i, err := Parse(args, environ)
+	switch {
+	case err == nil:
+		t.Fatalf("accepted as %+v", i)
+	case err.Error() != want:
+		t.Errorf("it says\n\t%s\nwant\n\t%s", err, want)
+	case strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r > '~' }):
+		t.Errorf("not one plain line: %q", err)
+	}
+}
