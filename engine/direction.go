@@ -92,7 +92,7 @@ func (r *Relay) process(d *direction, p []byte) {
 		d.boundary = d.opaque == 0 && d.opaqueBoundary
 		if d.boundary && d.inserts != nil {
 			r.forward(d, p[:at])
-			r.insertNow(d)
+			r.insertHere(d)
 			begin = at
 		}
 		if at == len(p) {
@@ -109,7 +109,7 @@ func (r *Relay) process(d *direction, p []byte) {
 			d.boundary = v.Boundary
 			if d.boundary && d.inserts != nil {
 				r.forward(d, p[begin:next])
-				r.insertNow(d)
+				r.insertHere(d)
 				begin = next
 			}
 		case ActionDrop:
@@ -211,11 +211,17 @@ func (r *Relay) flush(d *direction) {
 	r.schedule()
 }
 
-// insertNow writes the frames that wait, if this is a place for them.
+// insertNow writes the frames that wait, if this is a place for them: the end of what was forwarded.
 func (r *Relay) insertNow(d *direction) {
-	if d.inserts == nil || !d.boundary || d.opaque > 0 || d.pending != nil {
-		return
+	if d.inserts != nil && d.boundary && d.opaque == 0 && d.pending == nil {
+		r.insertHere(d)
 	}
+}
+
+// insertHere emits the frames that wait behind what was forwarded, be it pending: a consumer that never takes a whole
+// frame at once would keep them waiting for ever. Only pump comes here with bytes pending, and it stops then, so that
+// what is added to them stays bounded by InsertMax.
+func (r *Relay) insertHere(d *direction) {
 	frames := d.inserts
 	d.inserts, d.insertCount = nil, 0
 	r.emit(d, frames.Bytes())

@@ -19,7 +19,9 @@ type peer struct {
 	t testing.TB
 }
 
-// socketSizes are kernel buffers, in bytes; 0 leaves them as they are.
+// socketSizes are kernel buffers, in bytes; 0 leaves them as they are. With any of them set segments are of the size
+// that a network has: a loopback segment of 64 KiB does not fit a small buffer, and TCP then crawls from one window
+// probe to the next.
 type socketSizes struct {
 	ourSend, ourReceive, peerSend, peerReceive int
 }
@@ -32,6 +34,7 @@ func socketPair(t testing.TB, sizes socketSizes) (int32, *peer) {
 	if err == nil {
 		defer unix.Close(listener)
 		setSize(t, listener, unix.SO_RCVBUF, sizes.ourReceive)
+		limitSegments(t, listener, sizes)
 		if err = unix.Bind(listener, toSockaddr(loopback)); err == nil {
 			err = unix.Listen(listener, 1)
 		}
@@ -67,6 +70,17 @@ func setSize(t testing.TB, fd, option, size int) {
 	}
 }
 
+func limitSegments(t testing.TB, fd int, sizes socketSizes) {
+	t.Helper()
+	const segment = 1400
+	if sizes == (socketSizes{}) {
+		return
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, segment); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // dialPeer connects a client of the test to address.
 func dialPeer(t testing.TB, address netip.AddrPort, sizes socketSizes) *peer {
 	t.Helper()
@@ -74,6 +88,7 @@ func dialPeer(t testing.TB, address netip.AddrPort, sizes socketSizes) *peer {
 		return raw.Control(func(fd uintptr) {
 			setSize(t, int(fd), unix.SO_RCVBUF, sizes.peerReceive)
 			setSize(t, int(fd), unix.SO_SNDBUF, sizes.peerSend)
+			limitSegments(t, int(fd), sizes)
 		})
 	}}
 	c, err := dialer.Dial("tcp", address.String())

@@ -147,6 +147,8 @@ func parked(t testing.TB, l *runningLoop) {
 	t.Helper()
 	self := fmt.Sprintf("(*Loop).run(%p", l.loop)
 	eventually(t, "the loop to park", func() bool {
+		// To look at stacks stops the world, which interrupts the loop's short wait: look rarely.
+		<-time.After(5 * waitMillis * time.Millisecond)
 		return slices.ContainsFunc(otherGoroutines(), func(stack string) bool {
 			header, _, _ := strings.Cut(stack, "\n")
 			return strings.Contains(stack, self) && strings.Contains(header, "[syscall")

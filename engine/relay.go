@@ -101,6 +101,9 @@ func (r *Relay) Ready(side Side, readiness Readiness) {
 	if readiness&Writable != 0 {
 		r.directions[side.Other()].blocked = false
 	}
+	if r.flags&relayQueued != 0 {
+		return // this turn's budget is used up; the next turn comes at once
+	}
 	r.drive()
 }
 
