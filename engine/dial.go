@@ -25,9 +25,9 @@ func (l *Loop) dial(address netip.AddrPort, owner Owner, side Side) (*Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Connect(fd, toSockaddr(address)); err != nil && err != unix.EINPROGRESS && err != unix.EINTR {
+	if errno := connect(fd, address); errno != 0 && errno != unix.EINPROGRESS && errno != unix.EINTR {
 		_ = unix.Close(fd)
-		return nil, err
+		return nil, errno
 	}
 	return l.Adopt(int32(fd), owner, side)
 }

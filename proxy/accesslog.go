@@ -113,7 +113,7 @@ func (a *accessLog) tunnelEnd(t *tunnel, o engine.Outcome, now int64) {
 	}
 	e := a.begin("tunnel-end", t.record.id, now)
 	a.client(e, t.record.client)
-	e.Bytes("host", t.record.host()).Bytes("uri", t.record.uri()).Int("status", 101)
+	e.Str("host", t.record.host()).Str("uri", t.record.uri()).Int("status", 101)
 	e.Str("backend", t.record.backend.name)
 	a.outcome(e, o, t.detail())
 	e.Float64("duration_ms", millis(t.record.opened, now))

@@ -11,9 +11,8 @@ const spliceThreshold = 64 << 10
 // frameStage is the relay's stage for one direction of a WebSocket tunnel: it lets whole, legal headers and their
 // payload pass, and ends the tunnel in front of an illegal one.
 type frameStage struct {
-	scanner   ws.Scanner
-	messages  *uint64 // the loop's count of messages in this direction; nil: not counted
-	violation ws.Violation
+	scanner  ws.Scanner
+	messages *uint64 // the loop's count of messages in this direction; nil: not counted
 }
 
 // NewFrameStage returns the stage for one direction of a tunnel, for whoever drives a relay without a Server.
@@ -39,7 +38,6 @@ func (s *frameStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict
 		verdicts = append(verdicts, engine.Verdict{Action: engine.ActionForward, N: int64(forward)})
 	}
 	if r.Violation != ws.NoViolation {
-		s.violation = r.Violation
 		return append(verdicts, engine.Verdict{Action: engine.ActionEnd, Reason: EndProtocolError})
 	}
 	if r.Drop > 0 {

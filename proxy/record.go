@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"culvert/engine"
@@ -96,20 +97,24 @@ type tunnelRecord struct {
 	client  netip.Addr
 	opened  int64 // Monotonic ns
 	backend *backend
-	text    []byte // host, then URI
-	hostLen uint16
+	text    string // host, a space, which neither has in it (RFC 9112 section 3), URI
 }
 
-func (r *record) forTunnel(now int64) tunnelRecord {
+func (r *record) forTunnel(now int64) *tunnelRecord {
 	host, uri := r.textAt(textHost), r.textAt(textURI)
 	host, uri = host[:min(len(host), maxTunnelText)], uri[:min(len(uri), maxTunnelText)]
-	text := make([]byte, 0, len(host)+len(uri))
-	text = append(append(text, host...), uri...)
-	return tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: text, hostLen: uint16(len(host))}
+	return &tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: string(host) + " " + string(uri)}
 }
 
-func (t *tunnelRecord) host() []byte { return t.text[:t.hostLen] }
-func (t *tunnelRecord) uri() []byte  { return t.text[t.hostLen:] }
+func (t *tunnelRecord) host() string {
+	host, _, _ := strings.Cut(t.text, " ")
+	return host
+}
+
+func (t *tunnelRecord) uri() string {
+	_, uri, _ := strings.Cut(t.text, " ")
+	return uri
+}
 
 // millis returns the time between two Monotonic values in milliseconds, 0 when the first did not happen.
 func millis(from, to int64) float64 {

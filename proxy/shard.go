@@ -98,7 +98,7 @@ func (h *shard) retire(x *exchange) {
 	w.Release(x.interim)
 	h.putRequestHead(x.requestHead)
 	h.putResponseHead(x.responseHead)
-	x.link.remove()
+	h.exchanges.remove(&x.link)
 	x.record.reset()
 	*x = exchange{shard: h, timer: x.timer, record: x.record}
 	if len(h.spare) < spareExchanges {
@@ -146,7 +146,6 @@ type ring struct {
 
 type link struct {
 	next, prev *link
-	ring       *ring
 	value      ender
 }
 
@@ -156,16 +155,17 @@ type ender interface{ shutDown() }
 func (r *ring) init() { r.root.next, r.root.prev = &r.root, &r.root }
 
 func (r *ring) add(l *link, value ender) {
-	l.ring, l.value = r, value
+	l.value = value
 	l.prev, l.next = r.root.prev, &r.root
 	l.prev.next, r.root.prev = l, l
 	r.count++
 }
 
-func (l *link) remove() {
+// remove takes out a member of this ring.
+func (r *ring) remove(l *link) {
 	l.prev.next, l.next.prev = l.next, l.prev
 	l.next, l.prev = nil, nil
-	l.ring.count--
+	r.count--
 }
 
 // endOldest ends up to n members, the oldest first.

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	"culvert/engine"
-	"culvert/proxy/ws"
 )
 
 // tunnelStateVersion is the first byte of an exported tunnel.
@@ -24,11 +23,10 @@ func (t *tunnel) appendState(b []byte) []byte {
 	client, _ := t.record.client.MarshalBinary() // never fails
 	backend := t.record.backend
 	address, _ := backend.address.MarshalBinary() // never fails
-	for _, text := range [][]byte{client, []byte(backend.name), address, t.record.host(), t.record.uri()} {
+	for _, text := range []string{string(client), backend.name, string(address), t.record.host(), t.record.uri()} {
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(text)))
 		b = append(b, text...)
 	}
-	b = append(b, byte(t.stages[engine.SideClient].violation), byte(t.stages[engine.SideBackend].violation))
 	return t.relay.AppendState(b)
 }
 
@@ -38,7 +36,7 @@ func (h *shard) restoreTunnel(b []byte, ends [2]engine.End) (*tunnel, error) {
 	if len(b) < 17 || b[0] != tunnelStateVersion {
 		return nil, errTunnelState
 	}
-	t := &tunnel{shard: h}
+	t := &tunnel{shard: h, record: new(tunnelRecord)}
 	t.record.id = binary.LittleEndian.Uint64(b[1:])
 	t.record.opened = int64(binary.LittleEndian.Uint64(b[9:]))
 	b = b[17:]
@@ -51,15 +49,12 @@ func (h *shard) restoreTunnel(b []byte, ends [2]engine.End) (*tunnel, error) {
 		texts[i], b = b[2:end], b[end:]
 	}
 	var address netip.AddrPort
-	if t.record.client.UnmarshalBinary(texts[0]) != nil || address.UnmarshalBinary(texts[2]) != nil || len(b) < 2 {
+	if t.record.client.UnmarshalBinary(texts[0]) != nil || address.UnmarshalBinary(texts[2]) != nil {
 		return nil, errTunnelState
 	}
-	t.record.text = append(append([]byte(nil), texts[3]...), texts[4]...)
-	t.record.hostLen = uint16(len(texts[3]))
+	t.record.text = string(texts[3]) + " " + string(texts[4])
 	stages := h.tunnelStages(t)
-	t.stages[engine.SideClient].violation = ws.Violation(b[0])
-	t.stages[engine.SideBackend].violation = ws.Violation(b[1])
-	if _, err := t.relay.RestoreState(b[2:], &h.loop.Workspace, ends, stages, t); err != nil {
+	if _, err := t.relay.RestoreState(b, &h.loop.Workspace, ends, stages, t); err != nil {
 		return nil, err
 	}
 	t.record.backend = h.server.backendFor(string(texts[1]), address)

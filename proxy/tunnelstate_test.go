@@ -61,7 +61,7 @@ func TestATunnelGoesOnFromItsExportedState(t *testing.T) {
 	first := openTunnel(h, [2]engine.End{&idleEnd{}, &idleEnd{}})
 	state := first.appendState(nil)
 	first.relay.Detach()
-	first.link.remove()
+	h.streams.remove(&first.link)
 
 	second, err := h.restoreTunnel(state, [2]engine.End{&idleEnd{}, &idleEnd{}})
 	if err != nil {
@@ -91,7 +91,7 @@ func TestACutOrForeignTunnelStateIsRefused(t *testing.T) {
 	tunnel := openTunnel(h, [2]engine.End{&idleEnd{}, &idleEnd{}})
 	state := tunnel.appendState(nil)
 	tunnel.relay.Detach()
-	tunnel.link.remove()
+	h.streams.remove(&tunnel.link)
 	for n := range state {
 		if _, err := h.restoreTunnel(state[:n], [2]engine.End{&idleEnd{}, &idleEnd{}}); err == nil {
 			t.Errorf("%d of %d bytes were taken for a whole state", n, len(state))

@@ -221,5 +221,8 @@ func (s *Scanner) accept(header []byte, length int64) {
 // passed on.
 func (s *Scanner) AtBoundary() bool { return s.remaining == 0 }
 
+// Violation returns what ended the stream, NoViolation if nothing did.
+func (s *Scanner) Violation() Violation { return s.violation }
+
 // Tolerated returns the first violation that a lenient scanner let pass, NoViolation if there was none.
 func (s *Scanner) Tolerated() Violation { return s.tolerated }
