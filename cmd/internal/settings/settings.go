@@ -130,13 +130,13 @@ type grammar struct {
 }
 
 type runCommand struct {
-	Settings `set:"listen=:8080" set:"access_log=-" set:"shutdown_delay=5s" set:"shutdown_grace=20s"`
+	Settings `kong:"set='listen=:8080',set='access_log=-',set='shutdown_delay=5s',set='shutdown_grace=20s'"`
 	Backend  []Backend `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
 }
 
 // demoCommand differs in its defaults: seen from this machine only, quick to end, and quiet, since it prints a guide.
 type demoCommand struct {
-	Settings `set:"listen=127.0.0.1:8080" set:"access_log=off" set:"shutdown_delay=0" set:"shutdown_grace=1s"`
+	Settings `kong:"set='listen=127.0.0.1:8080',set='access_log=off',set='shutdown_delay=0',set='shutdown_grace=1s'"`
 }
 
 type helpCommandArg struct {

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"culvert/cmd/internal/settings"
+)
+
+// flagsDoc is the document that is made from the settings, as seen from this package.
+const flagsDoc = "../../docs/flags.md"
+
+var update = flag.Bool("update", false, "write docs/flags.md anew")
+
+// TestFlagsDoc fails when a setting was changed and its document was not. Then run:
+//
+//	go test ./cmd/culvert -run TestFlagsDoc -update
+func TestFlagsDoc(t *testing.T) {
+	want := []byte(flagsDocument())
+	if *update {
+		if err := os.WriteFile(flagsDoc, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(flagsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("docs/flags.md is not what the settings say: run go test ./cmd/culvert -run TestFlagsDoc -update")
+	}
+}
+
+const docBeginning = `# Settings
+
+This page is made from the settings themselves by ` + "`go test ./cmd/culvert -run TestFlagsDoc -update`" + `; a test compares them.
+
+Every setting is a flag and an environment variable. A flag overrides its variable, a variable the default; an empty
+variable counts as none. A list that is given by flags replaces the one of its variable as a whole.
+
+- **Lists.** A flag is repeated, one value each. In a variable, values are separated by blanks or semicolons (not by
+  commas, since a backend's weight follows one): ` + "`CULVERT_BACKEND=\"10.0.0.1:80,weight=2; 10.0.0.2:80\"`" + `.
+- **Durations** have a unit: ` + "`500ms`, `60s`, `1m30s`" + `. A bare number is refused, except 0.
+- **Sizes** are in bytes, or in ` + "`KiB` and `MiB`" + `.
+- **Addresses** to listen on are numeric. ` + "`:8080` and `[::]:8080`" + ` take IPv4 too; any other IPv6 address is only itself.
+
+A wrong value is one line on standard error that names the setting, says why, and what is allowed. Nothing is started
+then. A variable that looks like a mistyped setting is a warning in the log.
+`
+
+const docEnding = `
+## Backends by name
+
+A name is resolved once, at start, within 10 s. Every address that it has, of either family, becomes a backend of its
+own with the weight that was given, as if each had been listed: a name with three addresses and weight 2 gets as many
+requests as three backends of weight 2. A backend that refuses a connection is passed over for the next one, so a name
+of which one family is not served costs a refused attempt, not a request.
+
+## The demo
+
+` + "`culvert demo`" + ` has the same settings without ` + "`--backend`" + `, and these defaults of its own:
+
+%s
+Where port 8080 or 9900 is taken and was not asked for, it takes a free one.
+
+## Signals
+
+| signal | effect |
+| --- | --- |
+| TERM, INT | ` + "`/readyz`" + ` fails at once; clients are accepted for ` + "`--shutdown-delay`" + `; the listeners close; the tunnels are ended one by one within ` + "`--shutdown-grace`" + `; exit status 0 |
+| a second TERM or INT | everything ends at once; exit status 1 |
+| USR1 | the access log's file is opened again, after it was renamed |
+| HUP | nothing but a line in the log: settings cannot be read again yet |
+| PIPE | ignored: a reader of the logs that goes away costs lines, which are counted, and no tunnel |
+
+## Exit status
+
+| status | meaning |
+| --- | --- |
+| 0 | ended gracefully after a signal; or help or version was printed |
+| 1 | could not start on this machine, now: a port in use, a name that cannot be resolved, a log that cannot be opened; or ended at once by a second signal |
+| 2 | a setting is wrong; nothing was started, and starting again will not help |
+
+## Logs
+
+The log goes to standard error, the access log to standard output or to a file, one JSON object per line. The access
+log never delays a request: up to 1 MiB of lines wait for their reader, further ones are dropped and counted
+(` + "`culvert_access_log_dropped_total`" + `).
+
+## The admin port
+
+It answers ` + "`/metrics`, `/livez` and `/readyz`" + ` and changes nothing. It asks for no password: whoever can reach it can read
+the metrics. Requests that a page in a browser could have caused are refused with 403: those with a foreign ` + "`Origin`" + `, and,
+while it listens on a loopback address, those whose ` + "`Host`" + ` is neither an address nor ` + "`localhost`" + `. At most 32 connections
+are served at the same time.
+`
+
+// flagsDocument returns the document.
+func flagsDocument() string {
+	var b strings.Builder
+	b.WriteString(docBeginning)
+	group := ""
+	for _, f := range settings.Flags(settings.Run) {
+		if f.Group != group {
+			group = f.Group
+			fmt.Fprintf(&b, "\n## %s\n\n| flag | variable | default | allowed | what it does |\n| --- | --- | --- | --- | --- |\n", group)
+		}
+		value := "none"
+		if f.Default != "" {
+			value = "`" + f.Default + "`"
+		}
+		cells := []string{"`--" + f.Synopsis() + "`", "`" + f.Variable + "`", value, f.Allowed, f.Help}
+		for i, cell := range cells {
+			cells[i] = strings.ReplaceAll(cell, "|", "\\|")
+		}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
+	}
+	fmt.Fprintf(&b, docEnding, demoDefaults())
+	return b.String()
+}
+
+// demoDefaults lists the defaults that differ in the demo.
+func demoDefaults() string {
+	var b strings.Builder
+	b.WriteString("| flag | default in the demo |\n| --- | --- |\n")
+	usual := settings.Flags(settings.Run)
+	for _, f := range settings.Flags(settings.Demo) {
+		same := func(other settings.Flag) bool { return other.Name == f.Name && other.Default == f.Default }
+		if !slices.ContainsFunc(usual, same) {
+			fmt.Fprintf(&b, "| `--%s` | `%s` |\n", f.Name, f.Default)
+		}
+	}
+	return b.String()
+}
