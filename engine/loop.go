@@ -1,8 +1,8 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -161,19 +161,13 @@ func (l *Loop) closeDescriptors() {
 
 // Post runs task on the loop, in the order of posting. It may be called from any goroutine and reports false when the
 // mailbox is full or the loop has ended: the task is not run then.
-func (l *Loop) Post(task func()) bool { return l.mailbox.post(task) }
+func (l *Loop) Post(task func()) bool { return l.mailbox.post(task, MailboxMax) }
 
 // Stop ends the loop once everything posted before has run, and waits until it has ended. What is still open on the
-// loop is closed without a word to its owner. It must not be called on the loop.
+// loop is closed without a word to its owner. It must not be called on the loop. The error is nil.
 func (l *Loop) Stop() error {
-	if !l.Post(func() { l.stopping = true }) {
-		select {
-		case <-l.done:
-			return nil
-		default:
-			return errors.New("the loop's mailbox is full: it cannot be stopped")
-		}
-	}
+	// A full mailbox does not keep a loop from being stopped; one that is refused all the same has ended already.
+	l.mailbox.post(func() { l.stopping = true }, math.MaxInt)
 	<-l.done
 	return nil
 }

@@ -224,3 +224,13 @@ type tunnelOwner int
 
 func (o tunnelOwner) String() string        { return "tunnel " + strconv.Itoa(int(o)) }
 func (o tunnelOwner) Ready(Side, Readiness) { panic("as the test wants it") }
+
+func TestAFullMailboxDoesNotKeepALoopFromBeingStopped(t *testing.T) {
+	loop := newTestLoop(t)
+	for loop.Post(func() {}) {
+	}
+	loop.Start()
+	if err := loop.Stop(); err != nil {
+		t.Error(err)
+	}
+}

@@ -21,10 +21,10 @@ type mailbox struct {
 	closed  bool
 }
 
-// post reports false when the mailbox is full or the loop has ended; the task is not run then.
-func (m *mailbox) post(task func()) bool {
+// post reports false when that many tasks wait already or the loop has ended; the task is not run then.
+func (m *mailbox) post(task func(), limit int) bool {
 	m.mu.Lock()
-	if m.closed || len(m.tasks) >= MailboxMax {
+	if m.closed || len(m.tasks) >= limit {
 		m.refused++
 		m.mu.Unlock()
 		return false
