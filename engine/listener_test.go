@@ -62,6 +62,7 @@ func TestClosingAListenerServesItsAcceptQueueFirst(t *testing.T) {
 	if n := greeters[1].accepted.Load(); n == 0 || n == clients {
 		t.Errorf("%d of %d clients were in the closed listener's queue: the test proves nothing", n, clients)
 	}
+	leaving.do(func() {}) // Close has returned
 	late := dialPeer(t, first.Address(), socketSizes{})
 	if name := string(late.receiveAll()); name != "staying" {
 		t.Errorf("after the close a client was greeted by %q", name)
