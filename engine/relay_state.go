@@ -48,7 +48,7 @@ type detached struct{}
 
 func (detached) RelayOver(*Relay, Outcome) {}
 
-// RestoreRelay sets up r on workspace w from what AppendState wrote, between ends that continue the exported ones,
+// RestoreState sets up r on workspace w from what AppendState wrote, between ends that continue the exported ones,
 // and returns the bytes that follow. stages are restored from the state; they must be of the exported kinds. Start
 // follows.
 func (r *Relay) RestoreState(b []byte, w *Workspace, ends [2]End, stages [2]Stage, observer RelayObserver) ([]byte, error) {
@@ -59,9 +59,12 @@ func (r *Relay) RestoreState(b []byte, w *Workspace, ends [2]End, stages [2]Stag
 	limits := new(RelayLimits)
 	r.Init(w, ends, stages, limits, observer)
 	r.firstFIN = Side(in.byte())
-	r.broken[0], r.broken[1], _, _, _ = bitBools(in.byte())
+	r.broken[0], r.broken[1], _, _, _ = bitBools(in.bits(2))
 	for _, v := range []*int64{&r.activity, &limits.Idle, &limits.Stalled, &limits.HalfClosed, &limits.Linger} {
 		*v = int64(in.uint64())
+	}
+	if r.firstFIN > SideNone || min(limits.Idle, limits.Stalled, limits.HalfClosed, limits.Linger) < 0 {
+		in.err = errRelayState
 	}
 	for side := range r.directions {
 		r.restoreDirection(&r.directions[side], &in)
@@ -75,7 +78,7 @@ func (r *Relay) RestoreState(b []byte, w *Workspace, ends [2]End, stages [2]Stag
 
 func (r *Relay) restoreDirection(d *direction, in *stateReader) {
 	w := r.workspace
-	staged, boundary, opaqueBoundary, ended, finished := bitBools(in.byte())
+	staged, boundary, opaqueBoundary, ended, finished := bitBools(in.bits(5))
 	d.boundary, d.opaqueBoundary, d.ended, d.finished = boundary, opaqueBoundary, ended, finished
 	d.insertCount = in.byte()
 	d.opaque, d.bytes, d.taken = int64(in.uint64()), in.uint64(), int64(in.uint64())
@@ -87,7 +90,7 @@ func (r *Relay) restoreDirection(d *direction, in *stateReader) {
 	w.Counters.PendingBytes += uint64(d.pending.Len())
 	switch {
 	case in.err != nil:
-	case d.held.Len() > HoldMax, d.insertCount > InsertMax, d.opaque < 0:
+	case d.held.Len() > HoldMax, d.insertCount > InsertMax, (d.insertCount > 0) != (d.inserts != nil), d.opaque < 0:
 		in.err = errRelayState
 	case staged != (d.stage != nil):
 		in.err = errRelayState
@@ -112,7 +115,17 @@ func (in *stateReader) take(n int) []byte {
 	return p
 }
 
-func (in *stateReader) byte() byte     { return in.take(1)[0] }
+func (in *stateReader) byte() byte { return in.take(1)[0] }
+
+// bits takes a byte of which n bits have a meaning; the others are zero.
+func (in *stateReader) bits(n int) byte {
+	b := in.byte()
+	if b>>n != 0 {
+		in.err = errRelayState
+	}
+	return b
+}
+
 func (in *stateReader) uint64() uint64 { return binary.LittleEndian.Uint64(in.take(8)) }
 
 // bytes takes a length and as many bytes; the length is checked against what is there before anything is allocated.

@@ -60,7 +60,7 @@ func (s *frameStage) Judge(p []byte, v []Verdict) []Verdict {
 		switch {
 		case kind == kindEnd:
 			return append(v, Verdict{Action: ActionEnd, Reason: endByStage})
-		case kind == kindHold && size > len(p):
+		case kind == kindHold && size > len(p) && size <= HoldMax:
 			return append(v, Verdict{Action: ActionHold, N: int64(len(p))})
 		case kind == kindSplice && size > len(p):
 			return append(v, Verdict{Action: ActionForward, N: int64(len(p))},
