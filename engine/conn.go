@@ -165,6 +165,17 @@ func (c *Conn) Close() {
 	_ = unix.Close(int(c.fd))
 }
 
+// Release takes the socket out of its loop, untouched, and returns its descriptor: for another loop's Adopt.
+func (c *Conn) Release() int32 {
+	c.flags |= connClosed
+	c.owner = nil
+	c.loop.slots.release(c.slot)
+	if err := removeEvents(c.loop.set, c.fd); err != nil {
+		panic("engine: a live socket was not in its set: " + err.Error())
+	}
+	return c.fd
+}
+
 // Linger implements End.
 func (c *Conn) Linger(rest *Pending, limits LingerLimits) {
 	if c.flags&connClosed != 0 {

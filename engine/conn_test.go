@@ -311,7 +311,7 @@ type retryingDialer struct {
 }
 
 func (d *retryingDialer) dial() {
-	c, err := d.loop.Dial(d.next[0], d, SideBackend)
+	c, err := d.loop.Dial(d.next[0], netip.Addr{}, d, SideBackend)
 	if err != nil {
 		d.t.Error(err)
 		return

@@ -8,7 +8,7 @@ func (r *Relay) deadline() (at int64, outcome Outcome, ok bool) {
 	pending := false
 	for i := range r.directions {
 		d := &r.directions[i]
-		if d.pending == nil {
+		if !d.waiting() {
 			continue
 		}
 		pending = true

@@ -10,9 +10,13 @@ import (
 // Dial starts to connect to address and returns the Conn at once. Its owner is told Writable when it is connected, and
 // Broken when it failed; Conn.DialResult tells which. An error means that nothing was started. The deadline is the
 // caller's: Close gives the attempt up.
-func (l *Loop) Dial(address netip.AddrPort, owner Owner, side Side) (*Conn, error) {
+//
+// source, if valid, is the address that the connection comes from; its port is chosen by the kernel for this very
+// destination (IP_BIND_ADDRESS_NO_PORT), so that every source address has all its ports for every backend. When none
+// is left the error is EADDRNOTAVAIL.
+func (l *Loop) Dial(address netip.AddrPort, source netip.Addr, owner Owner, side Side) (*Conn, error) {
 	l.Counters.Dials++
-	c, err := l.dial(address, owner, side)
+	c, err := l.dial(address, source, owner, side)
 	if err != nil {
 		l.Counters.DialFailures++
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
@@ -20,16 +24,38 @@ func (l *Loop) Dial(address netip.AddrPort, owner Owner, side Side) (*Conn, erro
 	return c, nil
 }
 
-func (l *Loop) dial(address netip.AddrPort, owner Owner, side Side) (*Conn, error) {
+func (l *Loop) dial(address netip.AddrPort, source netip.Addr, owner Owner, side Side) (*Conn, error) {
 	fd, err := tcpSocket(address)
 	if err != nil {
 		return nil, err
+	}
+	if source.IsValid() {
+		if err := bindSource(fd, source); err != nil {
+			_ = unix.Close(fd)
+			return nil, err
+		}
+	}
+	if l.notSentLowat > 0 {
+		if err := setNotSentLowat(fd, l.notSentLowat); err != nil {
+			_ = unix.Close(fd)
+			return nil, err
+		}
 	}
 	if errno := connect(fd, address); errno != 0 && errno != unix.EINPROGRESS && errno != unix.EINTR {
 		_ = unix.Close(fd)
 		return nil, errno
 	}
 	return l.Adopt(int32(fd), owner, side)
+}
+
+func bindSource(fd int, source netip.Addr) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return fmt.Errorf("setsockopt IP_BIND_ADDRESS_NO_PORT: %w", err)
+	}
+	if err := unix.Bind(fd, toSockaddr(netip.AddrPortFrom(source, 0))); err != nil {
+		return fmt.Errorf("bind to source %s: %w", source, err)
+	}
+	return nil
 }
 
 // DialResult reads what an event says of a connection under way: connected, failed with an error, or neither yet.

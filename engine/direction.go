@@ -6,12 +6,14 @@ type direction struct {
 	pending *Pending // judged, not yet taken by the destination; nil: none, and the source may be read
 	held    *Pending // not yet judged: the stage asked to see it again with more
 	inserts *Pending // frames of ours that wait for a boundary
+	pipe    *Pipe    // spliced, not yet taken by the destination; nil: none. Never together with pending
 	opaque  int64    // bytes still to come that need no judgement
 	bytes   uint64   // forwarded
 	taken   int64    // last time the destination took a byte while some were pending; Monotonic ns
 
 	from           Side
 	insertCount    uint8
+	smallSplices   uint8
 	boundary       bool // what was forwarded stands at a frame boundary
 	opaqueBoundary bool // ... it will, when opaque has come
 	mayRead        bool // the source may have something to read
@@ -21,32 +23,34 @@ type direction struct {
 }
 
 // paused tells whether the source must not be read.
-func (d *direction) paused() bool { return d.pending != nil || d.ended || d.stage == nil }
+func (d *direction) paused() bool { return d.waiting() || d.ended || d.stage == nil }
+
+// waiting tells whether bytes wait for the destination.
+func (d *direction) waiting() bool { return d.pending != nil || d.pipe != nil }
+
+// count counts n bytes as forwarded.
+func (d *direction) count(r *Relay, n int) {
+	d.bytes += uint64(n)
+	r.workspace.Counters.Relayed[d.from] += uint64(n)
+}
 
 // pump reads the source and forwards what its stage lets pass, until the source is empty, the destination full, or
 // the budget of this turn used up.
 func (r *Relay) pump(d *direction) {
 	w := r.workspace
-	source := r.ends[d.from]
 	budget := turnReads * len(w.ReadBuffer())
 	for d.mayRead && !d.paused() && !r.broken[d.from.Other()] && r.flags&relayOver == 0 {
 		if budget <= 0 {
 			r.postpone()
 			return
 		}
-		n, status := source.Read(w.ReadBuffer())
+		n, status := r.take(d)
 		budget -= n
-		if n > 0 {
-			if d.from == SideBackend {
-				r.activity = w.now
-			}
-			if status != StatusReady {
-				d.mayRead = false
-			}
-			r.process(d, r.withHeld(d, n))
-			if r.flags&relayOver != 0 {
-				return
-			}
+		if n > 0 && d.from == SideBackend {
+			r.activity = w.now
+		}
+		if r.flags&relayOver != 0 {
+			return
 		}
 		switch status {
 		case StatusBlocked:
@@ -60,6 +64,27 @@ func (r *Relay) pump(d *direction) {
 			return
 		}
 	}
+}
+
+// take moves what the source has, once: through a pipe where it can, else through the read buffer and the stage.
+func (r *Relay) take(d *direction) (int, Status) {
+	if d.opaque > 0 {
+		if n, status, ok := r.splice(d); ok {
+			return n, status
+		}
+	}
+	buffer := r.workspace.ReadBuffer()
+	n, status := r.ends[d.from].Read(buffer)
+	if n == len(buffer) {
+		d.smallSplices = 0
+	}
+	if n > 0 {
+		if status == StatusBlocked {
+			d.mayRead = false
+		}
+		r.process(d, r.withHeld(d, n))
+	}
+	return n, status
 }
 
 // postpone lets the relay go on in the next turn.
@@ -143,8 +168,7 @@ func (r *Relay) hold(d *direction, p []byte) {
 
 // forward counts and emits bytes of the stream.
 func (r *Relay) forward(d *direction, p []byte) {
-	d.bytes += uint64(len(p))
-	r.workspace.Counters.Relayed[d.from] += uint64(len(p))
+	d.count(r, len(p))
 	r.emit(d, p)
 }
 
@@ -168,6 +192,7 @@ func (r *Relay) emit(d *direction, p []byte) {
 		}
 	}
 	d.pending = w.Append(d.pending, p)
+	w.memory.stalled.touch(r)
 	w.Counters.PendingBytes += uint64(len(p))
 	w.Counters.PendingPeak = max(w.Counters.PendingPeak, uint64(d.pending.Len()))
 	r.schedule()
@@ -196,24 +221,43 @@ func (r *Relay) flush(d *direction) {
 		w.Counters.PendingBytes -= uint64(n)
 		d.blocked = blocked
 		if n > 0 {
-			d.taken = w.now
+			r.progress(d)
 		}
 		if d.pending.Len() == 0 {
 			w.Release(d.pending)
 			d.pending = nil
-			r.activity = w.now // it was stalled, not idle
 			r.insertNow(d)
 		}
 	}
-	if d.pending == nil && d.ended {
+	if d.pipe != nil && !d.blocked {
+		if r.emptyPipe(d); d.pipe != nil {
+			r.progress(d)
+		}
+	}
+	r.unstall()
+	if !d.waiting() && d.ended {
 		r.passFIN(d)
 	}
 	r.schedule()
 }
 
+// progress: the destination took some of what waited for it.
+func (r *Relay) progress(d *direction) {
+	d.taken = r.workspace.now
+	r.workspace.memory.stalled.touch(r)
+}
+
+// unstall takes note that nothing waits any more, if so: the idle timeout starts over, for it was stalled, not idle.
+func (r *Relay) unstall() {
+	if !r.directions[0].waiting() && !r.directions[1].waiting() {
+		r.workspace.memory.stalled.remove(r)
+		r.activity = r.workspace.now
+	}
+}
+
 // insertNow writes the frames that wait, if this is a place for them: the end of what was forwarded.
 func (r *Relay) insertNow(d *direction) {
-	if d.inserts != nil && d.boundary && d.opaque == 0 && d.pending == nil {
+	if d.inserts != nil && d.boundary && d.opaque == 0 && !d.waiting() {
 		r.insertHere(d)
 	}
 }

@@ -19,7 +19,7 @@ func (r *Relay) sourceEnded(d *direction) {
 		r.forward(d, held.Bytes())
 		r.workspace.Release(held)
 	}
-	if d.pending == nil {
+	if !d.waiting() {
 		r.passFIN(d)
 	}
 }
@@ -89,6 +89,7 @@ func (r *Relay) finishBoth(outcome Outcome) {
 	w := r.workspace
 	for side := range r.ends {
 		in, out := &r.directions[Side(side).Other()], &r.directions[side]
+		r.pipeToPending(in)
 		rest := in.pending
 		w.Counters.PendingBytes -= uint64(rest.Len())
 		in.pending = nil
@@ -106,9 +107,13 @@ func (r *Relay) over(outcome Outcome, release func(End)) {
 	w := r.workspace
 	w.Counters.RelaysOver++
 	w.Wheel.Cancel(&r.timer)
+	w.memory.stalled.remove(r)
 	for side := range r.directions {
 		d := &r.directions[side]
-		w.Counters.PendingBytes -= uint64(d.pending.Len())
+		w.Counters.PendingBytes -= uint64(d.pending.Len() + d.pipe.Held())
+		w.charge(-int64(d.pipe.Held()))
+		w.pipes.put(d.pipe, &w.Counters)
+		d.pipe = nil
 		for _, p := range []*Pending{d.pending, d.held, d.inserts} {
 			w.Release(p)
 		}

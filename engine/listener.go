@@ -32,6 +32,8 @@ type Acceptor interface {
 type ListenOptions struct {
 	// Backlog is the accept queue's length; 0: DefaultBacklog.
 	Backlog int
+	// NotSentLowat bounds, in bytes, what the kernel holds unsent per accepted socket; 0: its own bound.
+	NotSentLowat int
 	// Shared says that other loops of this process listen on the address already. Without it an address that anyone
 	// listens on is refused, which SO_REUSEPORT alone would not do for processes of the same user.
 	Shared bool
@@ -93,6 +95,11 @@ func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort,
 	backlog := o.Backlog
 	if backlog == 0 {
 		backlog = DefaultBacklog
+	}
+	if o.NotSentLowat > 0 {
+		if err := setNotSentLowat(fd, o.NotSentLowat); err != nil {
+			return fail("listener", err)
+		}
 	}
 	if err := unix.Listen(fd, backlog); err != nil {
 		return fail("listen", err)

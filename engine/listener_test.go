@@ -135,7 +135,7 @@ type dialProbe struct {
 }
 
 func (d *dialProbe) start(l *Loop, address netip.AddrPort) {
-	c, err := l.Dial(address, d, SideBackend)
+	c, err := l.Dial(address, netip.Addr{}, d, SideBackend)
 	if d.conn = c; err != nil {
 		d.result <- err
 	}
@@ -162,7 +162,7 @@ func TestAcceptedAndDialledSocketsHaveTheirOptions(t *testing.T) {
 	}))
 	l.do(func() {
 		var err error
-		if dialled, err = l.loop.Dial(listener.Address(), ignore, SideBackend); err != nil {
+		if dialled, err = l.loop.Dial(listener.Address(), netip.Addr{}, ignore, SideBackend); err != nil {
 			t.Error(err)
 		}
 	})
@@ -212,7 +212,7 @@ func TestDialTellsWhatIsWrong(t *testing.T) {
 	l := newSteppedLoop(t)
 	for _, address := range []string{"255.255.255.255:1", "[fe80::1]:1"} {
 		before := l.loop.Counters.DialFailures
-		if c, err := l.loop.Dial(netip.MustParseAddrPort(address), ignore, SideBackend); err == nil {
+		if c, err := l.loop.Dial(netip.MustParseAddrPort(address), netip.Addr{}, ignore, SideBackend); err == nil {
 			c.Close()
 			t.Errorf("%s: no error", address)
 		} else if l.loop.Counters.DialFailures != before+1 {

@@ -27,6 +27,12 @@ type LoopOptions struct {
 	Name string
 	// ReadBuffer is the size of the read buffer in bytes; 0: DefaultReadBuffer.
 	ReadBuffer int
+	// NotSentLowat bounds, in bytes, what the kernel holds unsent per socket; 0: its own bound.
+	NotSentLowat int
+	// SplicePipes is how many pipes the loop may have open; 0: none, large payloads are copied.
+	SplicePipes int
+	// BufferMemory bounds, in bytes, what the loop holds for its connections; 0: no bound.
+	BufferMemory int64
 	// OnPanic is called when a handler panics, before the process ends. It must not recover.
 	OnPanic func(message string)
 }
@@ -47,6 +53,8 @@ type Loop struct {
 	current handler // whose events are being handled, for the last words of a panic
 	onPanic func(string)
 
+	notSentLowat int
+
 	stopping  bool
 	busySince atomic.Int64 // begin of the turn under way, Monotonic ns; 0 while waiting
 	done      chan struct{}
@@ -54,8 +62,10 @@ type Loop struct {
 
 // NewLoop opens a loop's descriptors. Until Start (or Abandon) it belongs to the caller.
 func NewLoop(o LoopOptions) (*Loop, error) {
-	l := &Loop{name: o.Name, set: -1, done: make(chan struct{}), onPanic: o.OnPanic}
+	l := &Loop{name: o.Name, set: -1, done: make(chan struct{}), onPanic: o.OnPanic, notSentLowat: o.NotSentLowat}
 	l.Workspace = *NewWorkspace(o.ReadBuffer, Monotonic())
+	l.pipes.limit = o.SplicePipes
+	l.memory.limit = o.BufferMemory
 	l.mailbox.loop, l.mailbox.fd, l.ticker.fd = l, -1, -1
 	if err := l.open(); err != nil {
 		l.closeDescriptors()
@@ -113,6 +123,7 @@ func (l *Loop) run() {
 	}
 	l.mailbox.close()
 	l.closeSockets()
+	l.pipes.close()
 	l.closeDescriptors()
 	finished = true
 	close(l.done)
@@ -231,6 +242,7 @@ func (l *Loop) turn(n int, begin int64) {
 		h.handle(event.Events)
 	}
 	l.current = nil
+	l.relieve()
 	l.ticker.schedule(&l.Wheel)
 	took := uint64(Monotonic() - begin)
 	l.Counters.BusyNanos += took

@@ -5,10 +5,11 @@ import "github.com/valyala/bytebufferpool"
 // Pending is a pooled buffer of bytes that wait to be written or judged, with the position of the first of them.
 // Workspace.Acquire makes one, Workspace.Release takes it back. All methods accept nil as "nothing".
 type Pending struct {
-	buffer *bytebufferpool.ByteBuffer
-	next   *Pending // in the workspace's free list
-	offset int32
-	class  uint8
+	buffer  *bytebufferpool.ByteBuffer
+	next    *Pending // in the workspace's free list
+	offset  int32
+	charged int32 // bytes charged to the workspace's memory
+	class   uint8
 }
 
 // Bytes returns what is still to be written. Valid until the buffer is changed or released.

@@ -26,6 +26,8 @@ const (
 	EndBackendLost
 	// EndShutdown: this process is shutting down.
 	EndShutdown
+	// EndNoMemory: the loop's buffer memory was used up, and this relay had been stalled the longest.
+	EndNoMemory
 	// FirstOuterReason is the first value free for the package above.
 	FirstOuterReason EndReason = 32
 )
@@ -41,6 +43,7 @@ var reasonNames = [...]string{
 	EndClientLost:   "client-lost",
 	EndBackendLost:  "backend-lost",
 	EndShutdown:     "shutdown",
+	EndNoMemory:     "no-memory",
 }
 
 // EngineReasonName returns the stable token of one of the engine's own reasons, or "" for any other.

@@ -37,6 +37,8 @@ type Relay struct {
 	flags      relayFlags
 	broken     [2]bool // an error is pending on the end, or was seen
 	firstFIN   Side    // who finished first
+
+	stalledBefore, stalledAfter *Relay // in the workspace's list of stalled relays
 }
 
 type relayFlags uint8
@@ -119,7 +121,7 @@ func (r *Relay) resume() {
 func (r *Relay) drive() {
 	for side := range r.directions {
 		d := &r.directions[side]
-		if d.pending != nil && !d.blocked {
+		if d.waiting() && !d.blocked {
 			r.flush(d)
 		}
 		r.pump(d)
@@ -140,7 +142,10 @@ func (r *Relay) Over() bool { return r.flags&relayOver != 0 }
 func (r *Relay) Bytes(from Side) uint64 { return r.directions[from].bytes }
 
 // PendingBytes returns how many bytes from a side wait because the other side did not take them.
-func (r *Relay) PendingBytes(from Side) int { return r.directions[from].pending.Len() }
+func (r *Relay) PendingBytes(from Side) int {
+	d := &r.directions[from]
+	return d.pending.Len() + d.pipe.Held()
+}
 
 // Insert sends a frame of our own towards a side, as soon as that direction stands at a frame boundary with nothing
 // older pending. It reports false when InsertMax frames wait already, or when that direction has finished.

@@ -20,6 +20,7 @@ func (r *Relay) AppendState(b []byte) []byte {
 	}
 	for side := range r.directions {
 		d := &r.directions[side]
+		r.pipeToPending(d) // bytes in a pipe are pending bytes
 		b = append(b, boolBits(d.stage != nil, d.boundary, d.opaqueBoundary, d.ended, d.finished), d.insertCount)
 		for _, v := range []uint64{uint64(d.opaque), d.bytes, uint64(d.taken)} {
 			b = binary.LittleEndian.AppendUint64(b, v)
@@ -88,6 +89,9 @@ func (r *Relay) restoreDirection(d *direction, in *stateReader) {
 		}
 	}
 	w.Counters.PendingBytes += uint64(d.pending.Len())
+	if d.pending != nil {
+		w.memory.stalled.touch(r)
+	}
 	switch {
 	case in.err != nil:
 	case d.held.Len() > HoldMax, d.insertCount > InsertMax, (d.insertCount > 0) != (d.inserts != nil), d.opaque < 0:

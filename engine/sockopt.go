@@ -72,3 +72,11 @@ func fromSockaddr(sa unix.Sockaddr) netip.AddrPort {
 	}
 	return netip.AddrPort{}
 }
+
+// setNotSentLowat bounds what the kernel takes of us beyond what it has sent, in bytes (TCP_NOTSENT_LOWAT).
+func setNotSentLowat(fd, bytes int) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes); err != nil {
+		return fmt.Errorf("setsockopt TCP_NOTSENT_LOWAT: %w", err)
+	}
+	return nil
+}

@@ -28,6 +28,8 @@ type Workspace struct {
 	readBuffer []byte // HoldMax bytes of headroom for bytes on hold, then the read buffer itself
 	verdicts   []Verdict
 	classes    [len(classSizes)]bytebufferpool.Pool
+	pipes      pipePool
+	memory     memory
 	shells     *Pending // free list of Pending values without a buffer
 	again      []resumer
 	againSpare []resumer
@@ -47,6 +49,7 @@ func NewWorkspace(readBuffer int, now int64) *Workspace {
 		readBuffer: make([]byte, HoldMax+readBuffer),
 		verdicts:   make([]Verdict, 0, 64),
 	}
+	w.pipes.limit = DefaultSplicePipes
 	w.Wheel.Init(now)
 	return w
 }
@@ -54,8 +57,14 @@ func NewWorkspace(readBuffer int, now int64) *Workspace {
 // Now returns the time of the current turn in Monotonic nanoseconds.
 func (w *Workspace) Now() int64 { return w.now }
 
-// ReadBuffer returns the loop's read buffer, whose content is valid until the next read by anyone on the loop.
-func (w *Workspace) ReadBuffer() []byte { return w.readBuffer[HoldMax:] }
+// ReadBuffer returns the loop's read buffer, whose content is valid until the next read by anyone on the loop. Under
+// memory pressure it is MinReadBuffer bytes long, so that less is held of each.
+func (w *Workspace) ReadBuffer() []byte {
+	if w.memory.tight() {
+		return w.readBuffer[HoldMax : HoldMax+MinReadBuffer]
+	}
+	return w.readBuffer[HoldMax:]
+}
 
 // BeginTurn sets the time of the turn, fires due timers and lets those go on who ran out of their budget in the
 // turn before.
@@ -96,6 +105,8 @@ func (w *Workspace) Acquire(size int) *Pending {
 	if cap(p.buffer.B) < size {
 		p.buffer.B = make([]byte, 0, max(size, min(classSizes[class], classSizes[len(classSizes)-2])))
 	}
+	p.charged = int32(cap(p.buffer.B))
+	w.charge(int64(p.charged))
 	return p
 }
 
@@ -106,6 +117,7 @@ func (w *Workspace) Release(p *Pending) {
 	}
 	// At its full length, so that the pool's calibration keeps buffers of exactly this class. One that was appended to
 	// in place beyond its class is left to the collector.
+	w.charge(-int64(p.charged))
 	p.buffer.B = p.buffer.B[:cap(p.buffer.B)]
 	poison(p.buffer.B)
 	if cap(p.buffer.B) <= classSizes[p.class] {

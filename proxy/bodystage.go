@@ -7,7 +7,10 @@ import (
 
 // bodyStage is the relay's stage for the body of an ordinary answer: it passes exactly the body and ends the exchange
 // behind it.
-type bodyStage struct{ scanner http1.BodyScanner }
+type bodyStage struct {
+	scanner       http1.BodyScanner
+	skipThreshold int64 // bytes from which a rest of payload is handed over unjudged; 0: never
+}
 
 // Judge implements engine.Stage.
 func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict {
@@ -37,7 +40,7 @@ func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict 
 // its last byte is left out.
 func (s *bodyStage) splice(verdicts []engine.Verdict) []engine.Verdict {
 	opaque := s.scanner.Opaque() - 1
-	if s.scanner.Kind() == http1.BodyUntilClose || opaque < spliceThreshold {
+	if s.scanner.Kind() == http1.BodyUntilClose || s.skipThreshold == 0 || opaque < s.skipThreshold {
 		return verdicts
 	}
 	s.scanner.Skip(opaque)

@@ -20,8 +20,23 @@ type Config struct {
 	// Backlog is the length of each listening socket's accept queue. 0: 4096.
 	Backlog int
 	// MaxConnections bounds the client connections of all loops together; a connection over it is closed
-	// when accepted and counted as refused. 0: no bound but the machine's.
+	// when accepted and counted as refused. 0, or more than the descriptors of the process allow: as many as those
+	// allow, see MaxTunnels.
 	MaxConnections int
+	// MaxConnectionsPerClient bounds the connections of one client address, by trust. 0: no bound.
+	MaxConnectionsPerClient int
+	// BufferMemory bounds, in bytes, what all loops together hold for their connections. 0: a quarter of the memory
+	// of the machine or its cgroup.
+	BufferMemory int64
+	// SpliceThreshold is the size in bytes from which the rest of a payload goes from socket to socket through a pipe.
+	// 0: 64 KiB. Negative: never.
+	SpliceThreshold int
+	// SplicePipes is how many pipes each loop may have open. 0: 64. Negative: none.
+	SplicePipes int
+	// NotSentLowat bounds, in bytes, what the kernel holds unsent per socket. 0: its own bound.
+	NotSentLowat int
+	// Sources are the addresses that backends are dialed from, in turn. Empty: the kernel chooses.
+	Sources []netip.Addr
 	// Timeouts are the deadlines of every phase.
 	Timeouts Timeouts
 	// TrustedProxies are the peers whose forwarded headers are believed and appended to. Empty: nobody.

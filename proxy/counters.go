@@ -6,6 +6,8 @@ import "culvert/engine"
 // loop only; a scrape asks the loop for a copy.
 type counters struct {
 	connections, refusedConnections uint64
+	refusedByClient                 uint64 // over the per-client bound
+	movedConnections                uint64 // accepted here, passed on to another loop
 	requests, retries               uint64
 	tunnelsOpened                   uint64
 	tunnelsEnded                    [endReasons]uint64

@@ -26,7 +26,7 @@ func (x *exchange) dial(b *backend) {
 	t := &h.server.config.Timeouts
 	x.record.backend, x.record.tries = b, x.tries
 	x.timedOut = false
-	c, err := h.loop.Dial(b.address, x, engine.SideBackend)
+	c, err := h.sources.dial(h.loop, b.address, x)
 	if err != nil {
 		if engine.IsOutOfResources(err) {
 			x.record.detail = dialDetail(err)

@@ -60,6 +60,7 @@ type exchange struct {
 	http10         bool // the client speaks HTTP/1.0
 	clientReadable bool // the client may have sent more than was read
 	clientFinished bool // the client's FIN was read
+	admitted       bool // counted for record.client by the per-client bound
 	timedOut       bool // the last dial ran into its deadline
 }
 
@@ -205,9 +206,17 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 	if reason != EndSilent {
 		h.log.exchange(&x.record, outcome, 0, h.loop.Now())
 	}
-	h.server.leave()
+	h.leave(x.admittedClient())
 	x.state = exchangeOver
 	h.retire(x)
+}
+
+// admittedClient returns the address that the per-client bound counts this connection for; not valid: none yet.
+func (x *exchange) admittedClient() netip.Addr {
+	if x.admitted {
+		return x.record.client
+	}
+	return netip.Addr{}
 }
 
 func (x *exchange) leaveBackend() {

@@ -5,9 +5,6 @@ import (
 	"culvert/proxy/ws"
 )
 
-// spliceThreshold is the size in bytes from which the rest of a payload is handed to the relay unjudged.
-const spliceThreshold = 64 << 10
-
 // frameStage is the relay's stage for one direction of a WebSocket tunnel: it lets whole, legal headers and their
 // payload pass, and ends the tunnel in front of an illegal one.
 type frameStage struct {

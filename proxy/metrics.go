@@ -81,6 +81,9 @@ var (
 	descConnections    = description("client_connections_total", "Client connections accepted and admitted.", "loop")
 	descActive         = description("client_connections_active", "Client connections now, tunnels included.")
 	descRefused        = description("client_connections_refused_total", "Client connections closed at once because --max-connections was reached.", "loop")
+	descRefusedClient  = description("client_connections_refused_by_client_total", "Client connections or requests refused because --max-connections-per-client was reached.", "loop")
+	descMoved          = description("client_connections_moved_total", "Client connections passed on to a loop with fewer.", "loop")
+	descMost           = description("client_connections_max", "Most client connections at once: --max-connections or what the descriptors allow.")
 	descRequests       = description("requests_total", "Requests whose head was read.", "loop")
 	descExchangesEnded = description("exchanges_ended_total", "Requests that did not become a tunnel, by the reason of their end.", "loop", "reason")
 	descStatuses       = description("responses_total", "Answers to clients by class of status; 1xx are tunnels.", "loop", "class")
@@ -124,6 +127,13 @@ var engineMetrics = func() []engineMetric {
 		metric("relay_pauses_total", "Times a source was paused because the other side was full.", counter, 1, func(c *engine.Counters) uint64 { return c.Pauses }),
 		metric("relay_pending_bytes", "Bytes held now because the other side did not take them.", gauge, 1, func(c *engine.Counters) uint64 { return c.PendingBytes }),
 		metric("relay_pending_peak_bytes", "Most bytes that one direction of a relay ever held.", gauge, 1, func(c *engine.Counters) uint64 { return c.PendingPeak }),
+		metric("spliced_bytes_total", "Bytes that went from socket to socket without entering user space.", counter, 1, func(c *engine.Counters) uint64 { return c.Spliced }),
+		metric("splice_pipes_open", "Pipes for splicing open now.", gauge, 1, func(c *engine.Counters) uint64 { return c.PipesOpen }),
+		metric("splice_pipes_refused_total", "Times no pipe was to be had and payload was copied.", counter, 1, func(c *engine.Counters) uint64 { return c.PipesRefused }),
+		metric("buffer_bytes", "Capacity of all buffers in use, and what pipes hold, now.", gauge, 1, func(c *engine.Counters) uint64 { return c.HeldBytes }),
+		metric("buffer_peak_bytes", "Most of buffer_bytes so far.", gauge, 1, func(c *engine.Counters) uint64 { return c.HeldPeak }),
+		metric("buffer_tight_turns_total", "Turns with over half of the buffer memory used, in which reads are small.", counter, 1, func(c *engine.Counters) uint64 { return c.ReadsShrunk }),
+		metric("relays_shed_total", "Relays ended because the buffer memory was used up.", counter, 1, func(c *engine.Counters) uint64 { return c.RelaysShed }),
 		metric("relay_inserts_refused_total", "Frames of our own that found the queue full.", counter, 1, func(c *engine.Counters) uint64 { return c.InsertsRefused }),
 		metric("lingering_closes_active", "Lingering closes under way.", gauge, 1, func(c *engine.Counters) uint64 { return c.Lingering }),
 		metric("lingering_closes_cut_total", "Lingering closes that reached their bound.", counter, 1, func(c *engine.Counters) uint64 { return c.LingerCut }),
@@ -147,6 +157,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descBackendWeight, float64(b.weight), b.name, b.address.String())
 		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.name, b.address.String())
 	}
+	gauge(descMost, float64(s.config.MaxConnections))
 	gauge(descActive, float64(s.active.Load()))
 	gauge(descInfo, 1, s.config.Version)
 	down := 0.0
@@ -173,6 +184,8 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 	emit(descTunnelsOpened, counter, float64(p.tunnelsOpened))
 	emit(descConnections, counter, float64(p.connections))
 	emit(descRefused, counter, float64(p.refusedConnections))
+	emit(descRefusedClient, counter, float64(p.refusedByClient))
+	emit(descMoved, counter, float64(p.movedConnections))
 	emit(descRequests, counter, float64(p.requests))
 	emit(descRetries, counter, float64(p.retries))
 	emit(descPending, gauge, float64(one.exchanges))

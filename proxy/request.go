@@ -61,6 +61,9 @@ func (x *exchange) parse(bytes []byte) {
 		x.refuse(requestErrorReason(err), engine.SideClient)
 	case n > 0:
 		x.headDone(bytes[:n], bytes[n:])
+	case w.Exhausted():
+		x.record.detail = "buffer-memory"
+		x.refuse(EndNoResources, engine.SideNone)
 	case x.received == nil:
 		x.received = w.Append(nil, bytes)
 	}
@@ -95,6 +98,9 @@ func (x *exchange) headDone(bytes, early []byte) {
 	x.headMethod = string(head.Method()) == "HEAD"
 	x.http10 = head.Version() == http1.HTTP10
 	h.counters.requests++
+	if !x.judgeResources() {
+		return
+	}
 	if !x.judgeUpgrade(head) {
 		return
 	}
@@ -118,6 +124,23 @@ func (x *exchange) headDone(bytes, early []byte) {
 	x.requestHead = nil
 	x.state = exchangeDialing
 	x.dial(backend)
+}
+
+// judgeResources keeps the bounds that are asked for once the client is known; false: the request was refused.
+func (x *exchange) judgeResources() bool {
+	h := x.shard
+	switch {
+	case h.loop.Exhausted():
+		x.record.detail = "buffer-memory"
+	case !x.admitted && !h.server.clients.admit(x.record.client):
+		h.counters.refusedByClient++
+		x.record.detail = "client-connections"
+	default:
+		x.admitted = true
+		return true
+	}
+	x.refuse(EndNoResources, engine.SideNone)
+	return false
 }
 
 // judgeUpgrade decides what the request asks for; false: it was refused.

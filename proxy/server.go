@@ -52,6 +52,7 @@ type Server struct {
 	headLimits *http1.Limits
 	trusted    trustedProxies
 	backends   []*backend
+	clients    *clientLimit
 	nonce      uint64 // of this process, in every exchange's id
 
 	mu       sync.Mutex // guards the fields of the life cycle below
@@ -101,8 +102,9 @@ func New(config Config, logs Logs) (*Server, error) {
 	if config.ReadBuffer < engine.MinReadBuffer || config.ReadBuffer > engine.MaxReadBuffer {
 		return nil, fmt.Errorf("a read buffer of %d bytes: allowed are %d to %d", config.ReadBuffer, engine.MinReadBuffer, engine.MaxReadBuffer)
 	}
+	config.setBounds()
 	limits := http1.DefaultLimits()
-	s := &Server{config: config, logs: logs, headLimits: &limits, trusted: config.TrustedProxies}
+	s := &Server{clients: newClientLimit(config.MaxConnectionsPerClient), config: config, logs: logs, headLimits: &limits, trusted: config.TrustedProxies}
 	for _, b := range config.Backends {
 		if b.Weight < 0 || b.Weight > 100 {
 			return nil, fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", b.Name, b.Weight)
@@ -114,6 +116,22 @@ func New(config Config, logs Logs) (*Server, error) {
 	s.nonce = binary.LittleEndian.Uint64(nonce[:]) >> 40
 	s.collector = newCollector(s)
 	return s, nil
+}
+
+// setBounds fills in the bounds that were left to us.
+func (c *Config) setBounds() {
+	if c.SplicePipes == 0 {
+		c.SplicePipes = engine.DefaultSplicePipes
+	}
+	if c.SpliceThreshold == 0 {
+		c.SpliceThreshold = engine.DefaultSpliceThreshold
+	}
+	if c.BufferMemory == 0 {
+		c.BufferMemory = DefaultBufferMemory()
+	}
+	if most := MaxTunnels(c); c.MaxConnections == 0 || c.MaxConnections > most {
+		c.MaxConnections = most
+	}
 }
 
 // Start binds every listener on every loop, and then starts the loops. On an error nothing is left open.
@@ -142,7 +160,9 @@ func (s *Server) open() error {
 	addresses := append([]netip.AddrPort(nil), s.config.Listen...)
 	for i := range s.config.Loops {
 		loop, err := engine.NewLoop(engine.LoopOptions{
-			Name: strconv.Itoa(i), ReadBuffer: s.config.ReadBuffer, OnPanic: s.lastWords,
+			Name: strconv.Itoa(i), ReadBuffer: s.config.ReadBuffer, NotSentLowat: s.config.NotSentLowat,
+			SplicePipes: max(s.config.SplicePipes, 0), BufferMemory: s.config.BufferMemory / int64(s.config.Loops),
+			OnPanic: s.lastWords,
 		})
 		if err != nil {
 			return err
@@ -150,7 +170,9 @@ func (s *Server) open() error {
 		h := newShard(s, loop, i)
 		s.shards = append(s.shards, h)
 		for j, address := range addresses {
-			listener, err := loop.Listen(address, engine.ListenOptions{Backlog: s.config.Backlog, Shared: i > 0}, h)
+			listener, err := loop.Listen(address, engine.ListenOptions{
+				Backlog: s.config.Backlog, NotSentLowat: s.config.NotSentLowat, Shared: i > 0,
+			}, h)
 			if err != nil {
 				return err
 			}
@@ -182,12 +204,12 @@ func (s *Server) Addresses() []netip.AddrPort {
 
 // admit counts a client connection in; false: the bound is reached.
 func (s *Server) admit() bool {
-	if n := s.active.Add(1); s.config.MaxConnections > 0 && n > int64(s.config.MaxConnections) {
+	if n := s.active.Add(1); n > int64(s.config.MaxConnections) {
 		s.active.Add(-1)
 		return false
 	}
 	return true
 }
 
-// leave counts a client connection out.
-func (s *Server) leave() { s.active.Add(-1) }
+// skipThreshold is Config.SpliceThreshold as the stages take it: 0 for never.
+func (s *Server) skipThreshold() uint32 { return uint32(max(s.config.SpliceThreshold, 0)) }

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"net/netip"
+	"sync/atomic"
 
 	"culvert/engine"
 	"culvert/proxy/balance"
@@ -21,6 +21,8 @@ type shard struct {
 	log       accessLog
 	counters  counters
 	nextID    uint64
+	load      atomic.Int64 // client connections, those on their way here included; all loops read it when they accept
+	sources   sources
 	lingering uint64 // as last asked for by the shutdown
 
 	// Scratch values of one event; nothing in them outlives it.
@@ -42,7 +44,8 @@ func newShard(s *Server, loop *engine.Loop, index int) *shard {
 	t := &s.config.Timeouts
 	h := &shard{
 		server: s, loop: loop, scheduler: balance.NewWRR(weights, index), log: newAccessLog(s.logs.Access),
-		nextID: s.nonce<<40 | uint64(index)<<32,
+		sources: sources{addresses: s.config.Sources, next: index % max(len(s.config.Sources), 1)},
+		nextID:  s.nonce<<40 | uint64(index)<<32,
 		tunnelLimits: engine.RelayLimits{
 			Idle: int64(t.Idle), Stalled: int64(t.Stalled), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
 		},
@@ -54,25 +57,6 @@ func newShard(s *Server, loop *engine.Loop, index int) *shard {
 	h.streams.init()
 	return h
 }
-
-// Accepted implements engine.Acceptor.
-func (h *shard) Accepted(c *engine.Conn, peer netip.AddrPort, listener *engine.Listener) {
-	if !h.server.admit() {
-		h.counters.refusedConnections++
-		c.Attach(nobody{}, engine.SideClient)
-		c.Close()
-		return
-	}
-	h.counters.connections++
-	x := h.newExchange()
-	x.begin(c, peer, listener.Address())
-}
-
-// nobody owns a connection that is closed before anything can happen to it.
-type nobody struct{}
-
-// Ready implements engine.Owner.
-func (nobody) Ready(engine.Side, engine.Readiness) {}
 
 func (h *shard) newExchange() *exchange {
 	x := (*exchange)(nil)

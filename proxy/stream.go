@@ -32,7 +32,7 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	t := &tunnel{shard: h, record: x.record.forTunnel(now)}
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
 		t.stages[side].scanner.Init(ws.Options{
-			Sender: sender, Extension: agreement.Extension, SkipThreshold: spliceThreshold, Strict: true,
+			Sender: sender, Extension: agreement.Extension, SkipThreshold: h.server.skipThreshold(), Strict: true,
 		})
 	}
 	head := w.Acquire(1024)
@@ -75,7 +75,7 @@ func (t *tunnel) RelayOver(_ *engine.Relay, o engine.Outcome) {
 	t.record.backend.active.Add(-1)
 	h.counters.tunnelsEnded[o.Reason]++
 	h.log.tunnelEnd(t, o, h.loop.Now())
-	h.server.leave()
+	h.leave(t.record.client)
 }
 
 // shutDown implements ender.
@@ -121,6 +121,7 @@ func (h *shard) beginAnswer(x *exchange, rest []byte) {
 	x.record.status = x.responseHead.Status()
 	a := &answerStream{shard: h, record: x.record}
 	x.record.text = nil // it went along
+	a.stage.skipThreshold = int64(h.server.skipThreshold())
 	a.stage.scanner.Init(kind, length, http1.FromBackend, h.server.headLimits)
 	if kind == http1.BodyChunked && !chunked {
 		a.stage.scanner.Dechunk()
@@ -144,7 +145,7 @@ func (a *answerStream) RelayOver(r *engine.Relay, o engine.Outcome) {
 	a.record.backend.active.Add(-1)
 	h.counters.exchangeOver(o.Reason, a.record.status)
 	h.log.exchange(&a.record, o, r.Bytes(engine.SideBackend), h.loop.Now())
-	h.server.leave()
+	h.leave(a.record.client)
 }
 
 // shutDown implements ender.

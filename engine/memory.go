@@ -1,0 +1,69 @@
+package engine
+
+// memory is the budget of what a loop holds for its connections: buffers by their capacity, pipes by their content.
+// It has two steps. Above half of the limit reads shrink, so that less is held of each; at the limit the relays that
+// have been stalled the longest end, and the package above refuses new work (Workspace.Exhausted). Owned by the loop.
+type memory struct {
+	used, limit int64
+	stalled     stalledList
+}
+
+func (m *memory) tight() bool { return m.limit > 0 && m.used > m.limit/2 }
+
+// Exhausted tells whether the loop's buffer memory is used up: new work should be refused.
+func (w *Workspace) Exhausted() bool { return w.memory.limit > 0 && w.memory.used >= w.memory.limit }
+
+func (w *Workspace) charge(bytes int64) {
+	w.memory.used += bytes
+	w.Counters.HeldBytes = uint64(w.memory.used)
+	w.Counters.HeldPeak = max(w.Counters.HeldPeak, w.Counters.HeldBytes)
+}
+
+// relieve ends the relays that have been stalled the longest until the budget is kept. It runs once per turn.
+func (w *Workspace) relieve() {
+	if w.memory.tight() {
+		w.Counters.ReadsShrunk++
+	}
+	for w.Exhausted() && w.memory.stalled.first != nil {
+		r := w.memory.stalled.first
+		w.Counters.RelaysShed++
+		_, outcome, _ := r.deadline()
+		r.abort(Outcome{Reason: EndNoMemory, By: outcome.By})
+	}
+}
+
+// stalledList holds the relays of which bytes wait, the one that made no progress for the longest time first.
+type stalledList struct{ first, last *Relay }
+
+// touch puts r last: it began to wait, or made progress.
+func (l *stalledList) touch(r *Relay) {
+	if l.last == r {
+		return
+	}
+	l.remove(r)
+	r.stalledBefore = l.last
+	if l.last != nil {
+		l.last.stalledAfter = r
+	} else {
+		l.first = r
+	}
+	l.last = r
+}
+
+// remove takes r out, if it is in.
+func (l *stalledList) remove(r *Relay) {
+	if l.first != r && r.stalledBefore == nil {
+		return
+	}
+	if r.stalledBefore != nil {
+		r.stalledBefore.stalledAfter = r.stalledAfter
+	} else {
+		l.first = r.stalledAfter
+	}
+	if r.stalledAfter != nil {
+		r.stalledAfter.stalledBefore = r.stalledBefore
+	} else {
+		l.last = r.stalledBefore
+	}
+	r.stalledBefore, r.stalledAfter = nil, nil
+}

@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// reservedDescriptors are kept free of client connections: logs, the admin port, loops, and what the runtime needs.
+	reservedDescriptors = 64
+	// descriptorsPerLoop are a loop's own: set, mailbox, timer, and netpoll's two.
+	descriptorsPerLoop = 5
+	// descriptorsPerTunnel: the client's and the backend's.
+	descriptorsPerTunnel = 2
+)
+
+// MaxTunnels returns how many tunnels the process's descriptor limit allows with this configuration: what is left of
+// the limit after the reserve, the loops, their listeners and pipes, by two.
+func MaxTunnels(c *Config) int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	fixed := reservedDescriptors + c.Loops*(descriptorsPerLoop+len(c.Listen)+2*max(c.SplicePipes, 0))
+	return max(0, (int(min(limit.Cur, 1<<30))-fixed)/descriptorsPerTunnel)
+}
+
+// RaiseDescriptorLimit raises the process's limit of open descriptors as far as it may, and returns what it is then.
+func RaiseDescriptorLimit() (uint64, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	if limit.Cur < limit.Max {
+		raised := limit
+		raised.Cur = limit.Max
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err != nil {
+			return limit.Cur, err
+		}
+		return raised.Cur, nil
+	}
+	return limit.Cur, nil
+}
+
+// bufferMemoryShare is the part of the memory that buffers may take by default: one in this many bytes.
+const bufferMemoryShare = 4
+
+// DefaultBufferMemory returns a quarter of the memory, in bytes, that the process may use: its cgroup's limit or the
+// machine's memory, whichever is less.
+func DefaultBufferMemory() int64 {
+	var info unix.Sysinfo_t
+	memory := int64(1 << 30)
+	if err := unix.Sysinfo(&info); err == nil {
+		memory = int64(info.Totalram) * int64(info.Unit)
+	}
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && limit > 0 && limit < memory {
+			memory = limit
+		}
+	}
+	return memory / bufferMemoryShare
+}
