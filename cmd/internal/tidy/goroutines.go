@@ -12,6 +12,7 @@ import (
 // per loop or takes work off a loop that would stall it.
 var goroutineFiles = []string{
 	"engine/loop.go",
+	"proxy/proxytest/serve.go", // the scripts of a test's backend
 	"proxy/watchdog.go",
 }
 
