@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -21,7 +23,7 @@ const (
 	adminWriteTimeout   = 30 * time.Second
 	adminIdleTimeout    = 60 * time.Second
 	adminHeadBytes      = 8 << 10
-	adminMaxConnections = 32 // of the descriptors that are reserved
+	adminMaxConnections = 32 // of the descriptors that are kept free of clients
 )
 
 // adminServer serves metrics and probes. Its port is bound before the proxy starts, so that a port in use leaves

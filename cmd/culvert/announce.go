@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -13,9 +15,8 @@ import (
 // warn tells of settings that are allowed and yet will surprise.
 func (p *preparation) warn() {
 	log := &p.service.logs.errors
-	if bound := p.config.MaxConnections; bound > 0 && uint64(bound) > tunnelsWithin(p.descriptors) {
-		log.Warn().Int("max_connections", bound).Uint64("descriptors", p.descriptors).
-			Uint64("descriptors_needed", uint64(bound)*descriptorsPerTunnel+reservedDescriptors).
+	if bound, most := p.config.MaxConnections, proxy.MaxTunnels(&p.config); bound > most {
+		log.Warn().Int("max_connections", bound).Int("tunnels_max", most).Uint64("descriptors", p.descriptors).
 			Msg("--max-connections is more than the limit of descriptors allows: raise that (ulimit -n, LimitNOFILE)")
 	}
 	if !p.admin.Off && !p.admin.Address.Addr().IsLoopback() {
@@ -46,7 +47,7 @@ func (p *preparation) announce() {
 	}
 	p.service.logs.errors.Info().Str("version", p.config.Version).Int("loops", p.config.Loops).
 		Array("listeners", listeners).Array("backends", backends).Str("admin", p.service.adminAddress()).
-		Uint64("descriptors", p.descriptors).Uint64("tunnels_max", tunnelsWithin(p.descriptors)).
+		Uint64("descriptors", p.descriptors).Int("tunnels_max", proxy.MaxTunnels(&p.config)).
 		Msg("ready")
 }
 
@@ -62,7 +63,7 @@ func (p *preparation) announceToPeople() {
 	if p.service.admin != nil {
 		log.Info().Msgf("metrics   http://%s/metrics", forBrowser(p.service.admin.address()))
 	}
-	log.Info().Msgf("room for  %d tunnels (%d descriptors)", tunnelsWithin(p.descriptors), p.descriptors)
+	log.Info().Msgf("room for  %d tunnels (%d descriptors)", proxy.MaxTunnels(&p.config), p.descriptors)
 }
 
 // adminAddress returns where the admin port is, or "off".

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -31,8 +33,9 @@ func demonstrate(i *settings.Invocation) int {
 	if err != nil {
 		return failed(err)
 	}
+	defer p.service.logs.close()
 	if err := p.startAnywhere(i); err != nil {
-		p.service.logs.close()
+		p.service.logs.close() // what was warned of stands before the error
 		return failed(err)
 	}
 	metrics := ""

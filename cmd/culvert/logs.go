@@ -1,6 +1,9 @@
+//go:build linux
+
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -17,50 +20,79 @@ import (
 // logTime is the format of times in the log on standard error; the access log has the same.
 const logTime = "2006-01-02T15:04:05.000Z07:00"
 
-// logs are what the process writes to. The log on standard error is written at once, by whoever has something to say,
-// never by a loop on its data path.
+// flushTimeout bounds the writing of lines that are still queued at the end, for each log.
+const flushTimeout = 2 * time.Second
+
+// logs are what the process writes to. Neither waits for its reader.
 type logs struct {
 	errors  zerolog.Logger
 	console bool          // the log on standard error is for people
+	queue   *logsink.Sink // of the log on standard error; nil: it is written at once
 	access  *logsink.Sink // nil: off
 }
 
-// newErrorLog returns the log on standard error.
-func newErrorLog(s *settings.Logs) (log zerolog.Logger, console bool) {
+// openLogs opens both logs.
+func openLogs(s *settings.Logs) (logs, error) {
+	var l logs
+	var err error
+	// A reader that stands still must not keep a signal from being acted on.
+	if l.queue, err = logsink.Open(logsink.Options{Descriptor: unix.Stderr}); err != nil {
+		return l, fmt.Errorf("log: %w", err)
+	}
+	terminal := isTerminal(os.Stderr)
+	l.console = s.LogFormat == "console" || s.LogFormat == "auto" && terminal
+	l.errors = newErrorLog(s.LogLevel, l.console, terminal, lastWords{l.queue, os.Stderr})
+	if s.AccessLog.Off {
+		return l, nil
+	}
+	path, log := s.AccessLog.Path, l.errors
+	l.access, err = logsink.Open(logsink.Options{Path: path, OnError: func(err error) {
+		log.Error().Err(err).Str("access_log", path).Msg("the access log cannot be written: its lines are dropped and counted")
+	}})
+	if err != nil {
+		l.close()
+		return l, fmt.Errorf("access log: %w", err)
+	}
+	return l, nil
+}
+
+// newErrorLog returns a logger that writes JSON, or for people, to out.
+func newErrorLog(level string, console, colours bool, out lastWords) zerolog.Logger {
 	zerolog.TimeFieldFormat = logTime
 	zerolog.TimestampFunc = func() time.Time { return time.Now().UTC() }
-	terminal := isTerminal(os.Stderr)
-	console = s.LogFormat == "console" || s.LogFormat == "auto" && terminal
-	var out io.Writer = os.Stderr
 	if console {
-		out = zerolog.ConsoleWriter{
-			Out: os.Stderr, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly, TimeLocation: time.Local,
-		}
+		out.queued, out.direct = forPeople(out.queued, colours), forPeople(out.direct, colours)
 	}
-	level, err := zerolog.ParseLevel(s.LogLevel) // the words of --log-level are zerolog's
+	least, err := zerolog.ParseLevel(level) // the words of --log-level are zerolog's
 	if err != nil {
-		level = zerolog.InfoLevel
+		least = zerolog.InfoLevel
 	}
-	return zerolog.New(out).Level(level).With().Timestamp().Logger(), console
+	return zerolog.New(out).Level(least).With().Timestamp().Logger()
+}
+
+func forPeople(out io.Writer, colours bool) io.Writer {
+	return zerolog.ConsoleWriter{
+		Out: out, NoColor: !colours || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly, TimeLocation: time.Local,
+	}
+}
+
+// lastWords writes lines through a queue, but at once those after which the process ends.
+type lastWords struct{ queued, direct io.Writer }
+
+// Write implements io.Writer.
+func (w lastWords) Write(p []byte) (int, error) { return w.queued.Write(p) }
+
+// WriteLevel implements zerolog.LevelWriter.
+func (w lastWords) WriteLevel(level zerolog.Level, p []byte) (int, error) {
+	if level == zerolog.FatalLevel || level == zerolog.PanicLevel {
+		return w.direct.Write(p)
+	}
+	return w.queued.Write(p)
 }
 
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
-}
-
-// openAccessLog opens the access log, or returns nil where it is off.
-func openAccessLog(s settings.AccessLog, log zerolog.Logger) (*logsink.Sink, error) {
-	if s.Off {
-		return nil, nil
-	}
-	sink, err := logsink.Open(logsink.Options{Path: s.Path, OnError: func(err error) {
-		log.Error().Err(err).Str("access_log", s.Path).Msg("the access log cannot be written: its lines are dropped and counted")
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("access log: %w", err)
-	}
-	return sink, nil
 }
 
 // writer returns what the proxy writes to: an interface that is nil where the log is off.
@@ -89,4 +121,27 @@ func (l *logs) reopen() {
 		return
 	}
 	l.errors.Info().Msg("USR1: the access log's file was opened again")
+}
+
+// closeAccess writes what is queued for the access log, and closes it.
+func (l *logs) closeAccess() {
+	if err := closeSink(l.access); err != nil {
+		l.errors.Warn().Err(fmt.Errorf("access log: %w", err)).Msg("lines that nobody took in time are lost")
+	}
+}
+
+// close closes both logs; what is logged after that is lost.
+func (l *logs) close() {
+	l.closeAccess()
+	_ = closeSink(l.queue) // there is nobody left to be told
+}
+
+// closeSink writes what is queued, for a bounded time, and closes the sink if there is one.
+func closeSink(sink *logsink.Sink) error {
+	if sink == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	return sink.Close(ctx)
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Culvert is a load balancer for WebSocket and HTTP/1.1. `culvert help` says how to use it, `culvert demo` shows it.
 package main
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -136,6 +138,14 @@ func start(t *testing.T, variables []string, args ...string) *process {
 // launch is start without a reader of standard output.
 func launch(t *testing.T, variables []string, args ...string) *process {
 	t.Helper()
+	p := launchUnread(t, variables, args...)
+	p.reading.Go(p.readStderr)
+	return p
+}
+
+// launchUnread is launch without a reader of standard error.
+func launchUnread(t *testing.T, variables []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, ended: make(chan struct{})}
 	stdout, stdoutWriter := newPipe(t)
 	stderr, stderrWriter := newPipe(t)
@@ -147,7 +157,6 @@ func launch(t *testing.T, variables []string, args ...string) *process {
 		t.Fatal(err)
 	}
 	_, _ = stdoutWriter.Close(), stderrWriter.Close()
-	p.reading.Go(p.readStderr)
 	go func() {
 		_ = p.command.Wait()
 		close(p.ended)

@@ -1,16 +1,21 @@
+//go:build linux
+
 package main
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"go/build"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,28 +32,39 @@ func TestDefaultsAreTheProxys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := configure(i.Settings, nil, 1)
+	config := configure(i, nil, 1)
 	if want := proxy.DefaultTimeouts(); config.Timeouts != want {
 		t.Errorf("timeouts %+v, want %+v", config.Timeouts, want)
 	}
-	if maxLoops != proxy.MaxLoops {
-		t.Errorf("at most %d loops, the proxy says %d", maxLoops, proxy.MaxLoops)
+	if _, err := settings.Parse([]string{"--backend", "127.0.0.1:1", "--loops", strconv.Itoa(proxy.MaxLoops)}, nil); err != nil {
+		t.Errorf("as many loops as the proxy allows: %v", err)
 	}
 }
 
 // TestEverySettingReachesTheProxy: no field of its configuration is forgotten.
 func TestEverySettingReachesTheProxy(t *testing.T) {
-	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --trusted-proxies ::/0 --access-log-query"), nil)
+	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --max-connections-per-client 1 --buffer-memory 1GiB --notsent-lowat 16KiB --source 127.0.0.1 --trusted-proxies ::/0 --access-log-query"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := configure(i.Settings, []proxy.BackendConfig{{}}, 1)
+	config := configure(i, []proxy.BackendConfig{{}}, 1)
 	for _, v := range []reflect.Value{reflect.ValueOf(config), reflect.ValueOf(config.Timeouts)} {
 		for n := range v.NumField() {
 			if v.Field(n).IsZero() {
 				t.Errorf("%s.%s is not set", v.Type(), v.Type().Field(n).Name)
 			}
 		}
+	}
+}
+
+// TestNoneIsNotTheDefault: 0 means none to those who set it, and the default to the proxy.
+func TestNoneIsNotTheDefault(t *testing.T) {
+	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --splice-threshold 0 --splice-pipes 0"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config := configure(i, nil, 1); config.SpliceThreshold >= 0 || config.SplicePipes >= 0 {
+		t.Errorf("threshold %d, pipes %d", config.SpliceThreshold, config.SplicePipes)
 	}
 }
 
@@ -103,19 +119,11 @@ func TestNameOfThisMachineIsResolved(t *testing.T) {
 }
 
 func TestArithmetic(t *testing.T) {
-	for descriptors, want := range map[uint64]uint64{0: 0, 63: 0, 65: 0, 66: 1, 1024: 480, 1048576: 524256} {
-		if got := tunnelsWithin(descriptors); got != want {
-			t.Errorf("%d descriptors are enough for %d tunnels, want %d", descriptors, got, want)
-		}
-	}
 	if loops, processors := loopsAndProcessors(3); loops != 3 || processors != 4 {
 		t.Errorf("%d loops, %d processors", loops, processors)
 	}
-	if loops, processors := loopsAndProcessors(0); loops != min(runtime.GOMAXPROCS(0), maxLoops) || processors != loops+1 {
+	if loops, processors := loopsAndProcessors(0); loops != min(runtime.GOMAXPROCS(0), proxy.MaxLoops) || processors != loops+1 {
 		t.Errorf("%d loops, %d processors", loops, processors)
-	}
-	if limit, err := raiseDescriptorLimit(); err != nil || limit == 0 {
-		t.Errorf("%d, %v", limit, err)
 	}
 	for address, want := range map[string]string{"[::]:8080": "localhost:8080", "0.0.0.0:1": "localhost:1", "[::1]:2": "[::1]:2"} {
 		if got := forBrowser(netip.MustParseAddrPort(address)); got != want {
@@ -252,22 +260,57 @@ func ask(c net.Conn) bool {
 func TestWarnings(t *testing.T) {
 	var log bytes.Buffer
 	p := &preparation{
-		config:      proxy.Config{MaxConnections: 1000, Backends: []proxy.BackendConfig{{Weight: 0}}},
-		admin:       settings.AdminAddress{Address: netip.MustParseAddrPort("[::]:9900")},
-		descriptors: 1024,
+		config: proxy.Config{MaxConnections: 1 << 40, Backends: []proxy.BackendConfig{{Weight: 0}}},
+		admin:  settings.AdminAddress{Address: netip.MustParseAddrPort("[::]:9900")},
 	}
 	p.service.logs.errors = zerolog.New(&log)
 	p.warn()
-	for _, want := range []string{"--max-connections is more", `"descriptors_needed":2064`, "asks for no password", "every backend has weight 0"} {
+	for _, want := range []string{"--max-connections is more", "asks for no password", "every backend has weight 0"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, log.String())
 		}
 	}
 	log.Reset()
-	p.config.MaxConnections, p.config.Backends[0].Weight, p.admin.Off = 480, 1, true
+	p.config.MaxConnections, p.config.Backends[0].Weight, p.admin.Off = 1, 1, true
 	p.warn()
 	if log.Len() > 0 {
 		t.Errorf("warned without cause: %s", log.String())
+	}
+}
+
+// TestLastWordsAreNotQueued: the process ends right behind them.
+func TestLastWordsAreNotQueued(t *testing.T) {
+	for _, console := range []bool{false, true} {
+		var queued, direct bytes.Buffer
+		log := newErrorLog("info", console, false, lastWords{&queued, &direct})
+		log.Debug().Msg("hidden")
+		log.Error().Msg("later")
+		log.WithLevel(zerolog.FatalLevel).Msg("now")
+		if !strings.Contains(queued.String(), "later") || strings.Contains(queued.String(), "hidden") || strings.Contains(queued.String(), "now") {
+			t.Errorf("console %v: queued %q", console, queued.String())
+		}
+		if !strings.Contains(direct.String(), "now") || strings.Contains(direct.String(), "later") {
+			t.Errorf("console %v: written at once %q", console, direct.String())
+		}
+		if json := strings.HasPrefix(queued.String(), "{"); json == console {
+			t.Errorf("console %v: %q", console, queued.String())
+		}
+	}
+}
+
+// TestOtherPlatforms: where it cannot run, one error says so, instead of a hundred.
+func TestOtherPlatforms(t *testing.T) {
+	for _, platform := range []string{"darwin", "windows", "freebsd"} {
+		context := build.Default
+		context.GOOS = platform
+		files, err := context.ImportDir(".", 0)
+		if err != nil || !slices.Equal(files.GoFiles, []string{"unsupported.go"}) {
+			t.Errorf("on %s, %v is built (%v)", platform, files.GoFiles, err)
+		}
+	}
+	source, err := os.ReadFile("unsupported.go")
+	if err != nil || !strings.Contains(string(source), "culvert_runs_on_linux_only") {
+		t.Errorf("the error does not say it: %v", err)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -28,8 +30,9 @@ func serve(i *settings.Invocation) int {
 	if err != nil {
 		return failed(err)
 	}
+	defer p.service.logs.close()
 	if err := p.service.start(p.config, p.admin); err != nil {
-		p.service.logs.close()
+		p.service.logs.close() // what was warned of stands before the error
 		return failed(err)
 	}
 	p.announce()
@@ -54,16 +57,15 @@ type preparation struct {
 func prepare(i *settings.Invocation, backends []proxy.BackendConfig) (*preparation, error) {
 	p := &preparation{admin: i.Settings.Admin.Admin}
 	p.admin.Address = reachable(p.admin.Address)
-	log, console := newErrorLog(&i.Settings.Logs)
-	access, err := openAccessLog(i.Settings.Logs.AccessLog, log)
-	if err != nil {
+	var err error
+	if p.service.logs, err = openLogs(&i.Settings.Logs); err != nil {
 		return nil, err
 	}
-	p.service.logs = logs{errors: log, console: console, access: access}
+	log := &p.service.logs.errors
 	loops, processors := loopsAndProcessors(i.Settings.Limits.Loops)
 	runtime.GOMAXPROCS(processors)
-	p.config = configure(i.Settings, backends, loops)
-	if p.descriptors, err = raiseDescriptorLimit(); err != nil {
+	p.config = configure(i, backends, loops)
+	if p.descriptors, err = proxy.RaiseDescriptorLimit(); err != nil {
 		log.Warn().Err(err).Msg("the limit of descriptors stays as it is")
 	}
 	for _, warning := range i.Warnings {

@@ -1,8 +1,9 @@
+//go:build linux
+
 package main
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -18,8 +19,6 @@ import (
 const (
 	// endPatience is how long ending everything at once may take before the process ends regardless.
 	endPatience = 3 * time.Second
-	// flushTimeout bounds the writing of access log lines that are still queued at the end.
-	flushTimeout = 2 * time.Second
 	// adminCloseTimeout is how long an answer of the admin port may still take at the end.
 	adminCloseTimeout = time.Second
 )
@@ -56,15 +55,18 @@ func (s *service) start(config proxy.Config, admin settings.AdminAddress) error 
 }
 
 // configure translates the settings for the proxy.
-func configure(s *settings.Settings, backends []proxy.BackendConfig, loops int) proxy.Config {
+func configure(i *settings.Invocation, backends []proxy.BackendConfig, loops int) proxy.Config {
+	s := i.Settings
 	listen := make([]netip.AddrPort, len(s.Listeners.Listen))
-	for i, address := range s.Listeners.Listen {
-		listen[i] = reachable(address)
+	for n, address := range s.Listeners.Listen {
+		listen[n] = reachable(address)
 	}
-	t := &s.Timeouts
+	t, l := &s.Timeouts, &s.Limits
 	return proxy.Config{
-		Listen: listen, Backends: backends, Loops: loops,
-		ReadBuffer: s.Limits.ReadBuffer, Backlog: s.Listeners.Backlog, MaxConnections: s.Limits.MaxConnections,
+		Listen: listen, Backends: backends, Sources: i.Sources, Loops: loops,
+		ReadBuffer: l.ReadBuffer, BufferMemory: int64(l.BufferMemory), Backlog: s.Listeners.Backlog,
+		MaxConnections: l.MaxConnections, MaxConnectionsPerClient: l.MaxConnectionsPerClient,
+		SpliceThreshold: zeroMeansNone(l.SpliceThreshold), SplicePipes: zeroMeansNone(l.SplicePipes), NotSentLowat: l.NotsentLowat,
 		Timeouts: proxy.Timeouts{
 			Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
 			ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
@@ -72,6 +74,14 @@ func configure(s *settings.Settings, backends []proxy.BackendConfig, loops int) 
 		TrustedProxies: s.Trust.TrustedProxies, AccessLogQuery: s.Logs.AccessLogQuery, Version: buildVersion(),
 		ShutdownDelay: s.Shutdown.ShutdownDelay, ShutdownGrace: s.Shutdown.ShutdownGrace,
 	}
+}
+
+// zeroMeansNone translates a setting whose 0 means none for a field whose 0 means the default, and less than that none.
+func zeroMeansNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // reachable turns "every address" into every IPv4 address where the kernel has no IPv6.
@@ -153,19 +163,7 @@ func (s *service) finish(err error, forced bool) int {
 		s.admin.close(ctx)
 		cancel()
 	}
-	s.logs.close()
+	s.logs.closeAccess()
 	s.logs.errors.Info().Uint64("access_log_dropped", s.logs.dropped()).Msg("ended")
 	return status
-}
-
-// close writes what is queued for the access log, and closes it.
-func (l *logs) close() {
-	if l.access == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
-	defer cancel()
-	if err := l.access.Close(ctx); err != nil {
-		l.errors.Warn().Err(fmt.Errorf("access log: %w", err)).Msg("lines that nobody took in time are lost")
-	}
 }

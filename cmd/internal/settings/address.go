@@ -144,6 +144,19 @@ func consistsOf(text, letters string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune(letters, r) })
 }
 
+// decodeSource reads an address that a connection can come from.
+func decodeSource(text string, _ *kong.Tag) (netip.Addr, error) {
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		return address, errors.New("not an address")
+	}
+	address = address.Unmap()
+	if address.IsUnspecified() || address.IsMulticast() {
+		return address, errors.New("not an address of one machine")
+	}
+	return address, nil
+}
+
 // decodePrefix reads a network, or an address as a network of one.
 func decodePrefix(text string, _ *kong.Tag) (netip.Prefix, error) {
 	text = strings.TrimSpace(text)

@@ -41,7 +41,7 @@ func TestEveryFlagIsDescribed(t *testing.T) {
 }
 
 func TestDemoDiffersInItsBackendsOnly(t *testing.T) {
-	if run, demo := flagNames(Run), flagNames(Demo); !slices.Equal(slices.DeleteFunc(run, func(n string) bool { return n == "backend" }), demo) {
+	if run, demo := flagNames(Run), flagNames(Demo); !slices.Equal(slices.DeleteFunc(run, func(n string) bool { return n == "backend" || n == "source" }), demo) {
 		t.Errorf("run has %v, demo %v", run, demo)
 	}
 }

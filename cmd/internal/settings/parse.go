@@ -22,6 +22,8 @@ type Invocation struct {
 	Settings *Settings
 	// Backends are those of Run, at least one.
 	Backends []Backend
+	// Sources are the addresses that Run dials them from; none: the kernel chooses.
+	Sources []netip.Addr
 	// Warnings tell of what was ignored and was perhaps meant, one line each.
 	Warnings []string
 
@@ -62,7 +64,7 @@ func Parse(args, environ []string) (*Invocation, error) {
 	}
 	switch i.Command {
 	case Run:
-		i.Settings, i.Backends = &g.RunCommand.Settings, g.RunCommand.Backend
+		i.Settings, i.Backends, i.Sources = &g.RunCommand.Settings, g.RunCommand.Backend, g.RunCommand.Source
 	case Demo:
 		i.Settings = &g.DemoCommand.Settings
 	case Help:
@@ -116,6 +118,7 @@ func newParser(g *grammar, options ...kong.Option) (*kong.Kong, error) {
 		kong.TypeMapper(reflect.TypeFor[bool](), boolean{}),
 		kong.TypeMapper(reflect.TypeFor[[]netip.AddrPort](), list(decodeListener, false)),
 		kong.TypeMapper(reflect.TypeFor[[]Backend](), list(decodeBackend, false)),
+		kong.TypeMapper(reflect.TypeFor[[]netip.Addr](), list(decodeSource, false)),
 		kong.TypeMapper(reflect.TypeFor[[]netip.Prefix](), list(decodePrefix, true)),
 		kong.TypeMapper(reflect.TypeFor[AccessLog](), single(decodeAccessLog)),
 		kong.TypeMapper(reflect.TypeFor[AdminAddress](), single(decodeAdmin)),
@@ -146,6 +149,11 @@ func (i *Invocation) check() error {
 		same := func(b Backend) bool { return b.Name == backend.Name }
 		if slices.ContainsFunc(i.Backends[:n], same) {
 			return i.wrong("backend", backend.Name, "given twice; a larger share of the requests is asked for by ,weight=N")
+		}
+	}
+	for n, source := range i.Sources {
+		if slices.Contains(i.Sources[:n], source) {
+			return i.wrong("source", source.String(), "given twice")
 		}
 	}
 	return nil

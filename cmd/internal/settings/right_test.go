@@ -44,7 +44,7 @@ func TestDefaults(t *testing.T) {
 			Connect: 5 * time.Second, ConnectTotal: 10 * time.Second, Answer: time.Minute, ClientWrite: time.Minute,
 			Linger: 5 * time.Second,
 		},
-		Limits:   Limits{Loops: 0, ReadBuffer: 64 << 10, MaxConnections: 0},
+		Limits:   Limits{ReadBuffer: 64 << 10, SpliceThreshold: 64 << 10, SplicePipes: 64},
 		Logs:     Logs{LogLevel: "info", LogFormat: "auto", AccessLog: AccessLog{Path: "-"}},
 		Admin:    Admin{Admin: AdminAddress{Address: netip.MustParseAddrPort("127.0.0.1:9900")}},
 		Shutdown: Shutdown{ShutdownDelay: 5 * time.Second, ShutdownGrace: 20 * time.Second},
@@ -96,6 +96,13 @@ func TestBackends(t *testing.T) {
 		if got := parse(t, c.args).Backends; !slices.Equal(got, c.want) {
 			t.Errorf("%q: got %+v, want %+v", c.args, got, c.want)
 		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	i := parse(t, someBackend, "CULVERT_SOURCE=192.0.2.1; 2001:db8::1 ::ffff:192.0.2.2")
+	if want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.2")}; !slices.Equal(i.Sources, want) {
+		t.Errorf("sources %v, want %v", i.Sources, want)
 	}
 }
 

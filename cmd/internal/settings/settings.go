@@ -50,9 +50,14 @@ type Timeouts struct {
 
 // Limits bound what the proxy takes of the machine.
 type Limits struct {
-	Loops          int `default:"0" placeholder:"LOOPS" min:"1" max:"256" zero:"one per CPU" help:"Event loops; a container's CPU limit counts as its number of CPUs."`
-	ReadBuffer     int `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1MiB" help:"Each loop's one read buffer, and the most that is held per direction of a tunnel."`
-	MaxConnections int `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"no bound but descriptors" help:"Client connections at the same time; one more is closed when it is accepted."`
+	Loops                   int `default:"0" placeholder:"LOOPS" min:"1" max:"256" zero:"one per CPU" help:"Event loops; a container's CPU limit counts as its number of CPUs."`
+	ReadBuffer              int `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1MiB" help:"Each loop's one read buffer, and the most that is held per direction of a tunnel."`
+	BufferMemory            int `type:"size" default:"0" placeholder:"SIZE" min:"1MiB" max:"1024GiB" zero:"a quarter of the machine's or container's memory" help:"What all loops together hold for slow receivers; then requests get 503 and the longest-stalled tunnels end."`
+	MaxConnections          int `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"as many as descriptors allow" help:"Client connections at the same time; one more is closed when it is accepted."`
+	MaxConnectionsPerClient int `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"no bound" help:"Connections of one client address, trusted proxies seen through."`
+	SpliceThreshold         int `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1GiB" zero:"never" help:"From this size on, the rest of a payload goes through a pipe and not through the process."`
+	SplicePipes             int `default:"64" placeholder:"PIPES" min:"1" max:"4096" zero:"none" help:"Pipes that each loop may have open, of two descriptors each; without a free one, payloads are copied."`
+	NotsentLowat            int `type:"size" default:"0" placeholder:"SIZE" min:"4KiB" max:"16MiB" zero:"the kernel's own bound" help:"What the kernel takes of a socket beyond what it has sent (TCP_NOTSENT_LOWAT)."`
 }
 
 // Logs say what is logged where.
@@ -131,7 +136,8 @@ type grammar struct {
 
 type runCommand struct {
 	Settings `kong:"set='listen=:8080',set='access_log=-',set='shutdown_delay=5s',set='shutdown_grace=20s'"`
-	Backend  []Backend `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
+	Backend  []Backend    `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
+	Source   []netip.Addr `group:"Backends" placeholder:"ADDRESS" allowed:"addresses of this machine, such as 192.0.2.1 or 2001:db8::1" help:"Dial backends from here, in turn; repeatable. Each address has ports of its own, of which a backend takes one per tunnel."`
 }
 
 // demoCommand differs in its defaults: seen from this machine only, quick to end, and quiet, since it prints a guide.

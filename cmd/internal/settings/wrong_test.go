@@ -118,6 +118,13 @@ var wrongLines = []struct{ args, want string }{
 	{"--backend a:80,weight=1,weight=2", "--backend a:80,weight=1,weight=2: 1,weight=2 is not a weight; " + backendAllowed},
 	{"--backend a:80 --backend http://a:80,weight=3", "--backend a:80: given twice; a larger share of the requests is asked for by ,weight=N"},
 
+	// Sources.
+	{"--source 192.0.2.1:80", "--source 192.0.2.1:80: not an address; " + sourceAllowed},
+	{"--source ::", "--source ::: not an address of one machine; " + sourceAllowed},
+	{"--source 224.0.0.1", "--source 224.0.0.1: not an address of one machine; " + sourceAllowed},
+	{someBackend + " --source 192.0.2.1 --source ::ffff:192.0.2.1", "--source 192.0.2.1: given twice"},
+	{"demo --source 192.0.2.1", "culvert demo has no flag --source"},
+
 	// Trust.
 	{"--trusted-proxies 10.0.0.0/33", "--trusted-proxies 10.0.0.0/33: not a network or an address; " + trustAllowed},
 	{"--trusted-proxies 10.0.0.1/8", "--trusted-proxies 10.0.0.1/8: bits are set behind the prefix, 10.0.0.0/8 would be the network; " + trustAllowed},
@@ -131,6 +138,7 @@ const (
 	listenAllowed  = "allowed: :8080, 192.0.2.1:80, [2001:db8::1]:80 or [::]:80; port 0 takes a free one"
 	adminAllowed   = "allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off"
 	backendAllowed = "allowed: host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)"
+	sourceAllowed  = "allowed: addresses of this machine, such as 192.0.2.1 or 2001:db8::1"
 	trustAllowed   = "allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses; commas between several"
 )
 
