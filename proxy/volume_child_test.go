@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"culvert/engine"
 	"culvert/proxy"
 
 	"github.com/rs/zerolog"
@@ -30,6 +32,10 @@ const childVariable = "CULVERT_PROXY_TEST_CHILD"
 
 // volumePatience bounds every wait of these tests. It decides nothing but when a failure is told.
 const volumePatience = 30 * time.Second
+
+// heldMax is the most that one direction of a tunnel may hold: one read, what was on hold before it, and what waits to
+// be inserted.
+const heldMax = engine.DefaultReadBuffer + engine.HoldMax + engine.InsertMax*engine.HoldMax
 
 // childSettings are what a proxy process is started with.
 type childSettings struct {
@@ -261,20 +267,26 @@ func (p *proxyProcess) scrape() samples {
 
 // sum adds up the values of a metric over all its labels that hold every one of the given texts.
 func (s samples) sum(name string, labels ...string) (total float64) {
+	for _, value := range s.values(name, labels) {
+		total += value
+	}
+	return total
+}
+
+// most returns the largest value of a metric over all its labels, as of a peak of each loop.
+func (s samples) most(name string) float64 { return slices.Max(append(s.values(name, nil), 0)) }
+
+func (s samples) values(name string, labels []string) (list []float64) {
 	for sample, value := range s {
 		rest, ok := strings.CutPrefix(sample, name)
 		if !ok || rest != "" && rest[0] != '{' {
 			continue
 		}
-		matches := true
-		for _, label := range labels {
-			matches = matches && strings.Contains(rest, label)
-		}
-		if matches {
-			total += value
+		if !slices.ContainsFunc(labels, func(label string) bool { return !strings.Contains(rest, label) }) {
+			list = append(list, value)
 		}
 	}
-	return total
+	return list
 }
 
 // until scrapes until a condition holds, and returns that scrape.

@@ -1,0 +1,12 @@
+//go:build !race
+
+package proxy_test
+
+const (
+	// integrityBytes is how much the integrity test carries, in bytes, at least.
+	integrityBytes = 4 << 30
+	// wideEvery is how often a tunnel carries messages of the full range of sizes: all do.
+	wideEvery = 1
+	// pushedBytes is how much a producer tries to push at a consumer that stands still.
+	pushedBytes = 1 << 30
+)

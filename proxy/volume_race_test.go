@@ -1,0 +1,13 @@
+//go:build race
+
+package proxy_test
+
+// The race detector makes everything an order of magnitude slower: volumes are reduced.
+const (
+	// integrityBytes is how much the integrity test carries, in bytes, at least.
+	integrityBytes = 512 << 20
+	// wideEvery is how often a tunnel carries messages of the full range of sizes; the others' are shorter.
+	wideEvery = 30
+	// pushedBytes is how much a producer tries to push at a consumer that stands still.
+	pushedBytes = 128 << 20
+)
