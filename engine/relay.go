@@ -66,6 +66,10 @@ func (r *Relay) Init(w *Workspace, ends [2]End, stages [2]Stage, limits *RelayLi
 	w.Counters.Relays++
 }
 
+// Quiet says that a side is known to have nothing to read until it is told of: it saves the read that would find out.
+// Only before Start.
+func (r *Relay) Quiet(side Side) { r.directions[side].mayRead = false }
+
 // Start takes the ends' events over and begins to move bytes. Emit and Feed come before it.
 func (r *Relay) Start() {
 	if r.flags&relayOver != 0 {

@@ -50,6 +50,7 @@ func (x *exchange) readAnswer() {
 	}
 	for x.state == exchangeAwaiting {
 		n, status := x.backend.Read(w.ReadBuffer())
+		x.backendReadable = status != engine.StatusBlocked
 		if n > 0 {
 			bytes := w.ReadBuffer()[:n]
 			if x.answer != nil {

@@ -55,13 +55,14 @@ type exchange struct {
 	dialDeadline int64 // bound on all dials together, Monotonic ns
 	interims     int
 
-	upgrade        bool // a WebSocket is asked for, validly
-	headMethod     bool // the method is HEAD
-	http10         bool // the client speaks HTTP/1.0
-	clientReadable bool // the client may have sent more than was read
-	clientFinished bool // the client's FIN was read
-	admitted       bool // counted for record.client by the per-client bound
-	timedOut       bool // the last dial ran into its deadline
+	upgrade         bool // a WebSocket is asked for, validly
+	headMethod      bool // the method is HEAD
+	http10          bool // the client speaks HTTP/1.0
+	clientReadable  bool // the client may have sent more than was read
+	backendReadable bool // the backend too
+	clientFinished  bool // the client's FIN was read
+	admitted        bool // counted for record.client by the per-client bound
+	timedOut        bool // the last dial ran into its deadline
 }
 
 // String describes the exchange for a panic's last words.

@@ -48,7 +48,7 @@ func (s *Server) wane(ctx context.Context) {
 		if !wait(ctx, grace/time.Duration(steps)) {
 			return
 		}
-		allowed := begin * (steps - step) / steps
+		allowed := (begin*(steps-step) + steps - 1) / steps // rounded up: a lone tunnel has the whole grace
 		s.endDownTo(allowed)
 	}
 	s.settle(ctx)

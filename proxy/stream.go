@@ -62,6 +62,12 @@ func (h *shard) handOver(r *engine.Relay, x *exchange, head *engine.Pending, res
 	r.Feed(engine.SideBackend, rest)
 	r.Feed(engine.SideClient, early.Bytes())
 	w.Release(early)
+	if !x.clientReadable {
+		r.Quiet(engine.SideClient)
+	}
+	if !x.backendReadable {
+		r.Quiet(engine.SideBackend)
+	}
 	x.state = exchangeOver
 	x.client, x.backend = nil, nil
 	h.retire(x)
