@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"time"
 
 	gobwas "github.com/gobwas/ws"
@@ -33,13 +34,14 @@ func (d *digest) add(p []byte) {
 	d.sum = crc32.Update(d.sum, castagnoli, p)
 }
 
-// payloadBlock is what every payload is cut from: pseudo-random, and the same in all runs.
-var payloadBlock = func() []byte {
+// payloadBlock is what every payload is cut from: pseudo-random, and the same in all runs. It is made when it is first
+// asked for, so that a proxy process never has it.
+var payloadBlock = sync.OnceValue(func() []byte {
 	block := make([]byte, 16<<20)
 	source := rand.NewChaCha8([32]byte{1})
 	_, _ = source.Read(block) // never fails
 	return block
-}()
+})
 
 // logUniform draws a number from 0 to limit of which every order of magnitude is as likely as the next.
 func logUniform(rng *rand.Rand, limit int) int {
@@ -106,8 +108,9 @@ func (w *frameWriter) frame(opcode gobwas.OpCode, size int, fin bool) error {
 	if err := w.run(header.b); err != nil {
 		return err
 	}
-	at := w.rng.IntN(len(payloadBlock) - size)
-	return w.run(payloadBlock[at : at+size])
+	block := payloadBlock()
+	at := w.rng.IntN(len(block) - size)
+	return w.run(block[at : at+size])
 }
 
 type headerBuffer struct{ b []byte }

@@ -9,4 +9,6 @@ const (
 	wideEvery = 1
 	// pushedBytes is how much a producer tries to push at a consumer that stands still.
 	pushedBytes = 1 << 30
+	// residentGrowth is the most, in bytes, by which the proxy's memory may grow while it carries much more.
+	residentGrowth = 8 << 20
 )

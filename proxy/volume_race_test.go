@@ -10,4 +10,6 @@ const (
 	wideEvery = 30
 	// pushedBytes is how much a producer tries to push at a consumer that stands still.
 	pushedBytes = 128 << 20
+	// residentGrowth is the most, in bytes, by which the proxy's memory may grow while it carries much more.
+	residentGrowth = 64 << 20
 )
