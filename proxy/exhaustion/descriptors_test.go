@@ -25,18 +25,12 @@ func descriptorsScenario() error {
 	}
 	defer func() { _ = live.Close() }()
 
-	// Clients wait in the accept queue while not one descriptor is left.
-	var waiting []net.Conn
-	for range 3 {
-		c, err := net.Dial("tcp", s.address)
-		if err != nil {
-			return err
-		}
+	waiting, err := s.connectSilently(3)
+	if err != nil {
+		return err
+	}
+	for _, c := range waiting {
 		defer func() { _ = c.Close() }()
-		waiting = append(waiting, c)
-		if err := eventually("the client is accepted", func() bool { return s.metric("culvert_client_connections_active") == float64(1+len(waiting)) }); err != nil {
-			return err
-		}
 	}
 	hoard, err := hoardDescriptors()
 	if err != nil {
@@ -55,14 +49,8 @@ func descriptorsScenario() error {
 	if err := ping(live); err != nil {
 		return fmt.Errorf("the live tunnel suffered: %w", err)
 	}
-	turns := s.metric("culvert_loop_turns_total")
-	for range 20 {
-		if err := ping(live); err != nil {
-			return err
-		}
-	}
-	if spent := s.metric("culvert_loop_turns_total") - turns; spent > 400 {
-		return fmt.Errorf("the loop turned %v times for 20 messages: it spins on the listener", spent)
+	if err := s.doesNotSpin(live); err != nil {
+		return err
 	}
 	// A request that needs a descriptor for its backend is refused with a reason.
 	if _, err := waiting[0].Write([]byte(upgradeRequest)); err != nil {
@@ -83,6 +71,36 @@ func descriptorsScenario() error {
 		return fmt.Errorf("after the descriptors came back: status %d, %v", status, err)
 	}
 	fmt.Printf("out of descriptors: paused %v times, the live tunnel kept going, recovered\n", s.metric("culvert_accept_pauses_total"))
+	return nil
+}
+
+// connectSilently connects n clients that say nothing yet, and waits until the proxy has accepted them.
+func (s *stand) connectSilently(n int) ([]net.Conn, error) {
+	before := s.metric("culvert_client_connections_active")
+	var silent []net.Conn
+	for range n {
+		c, err := net.Dial("tcp", s.address)
+		if err != nil {
+			return nil, err
+		}
+		silent = append(silent, c)
+	}
+	return silent, eventually("the silent clients are accepted", func() bool {
+		return s.metric("culvert_client_connections_active") == before+float64(n)
+	})
+}
+
+// doesNotSpin shows that the loop turns for messages alone, not for a listener that it cannot serve.
+func (s *stand) doesNotSpin(live net.Conn) error {
+	turns := s.metric("culvert_loop_turns_total")
+	for range 20 {
+		if err := ping(live); err != nil {
+			return err
+		}
+	}
+	if spent := s.metric("culvert_loop_turns_total") - turns; spent > 400 {
+		return fmt.Errorf("the loop turned %v times for 20 messages: it spins on the listener", spent)
+	}
 	return nil
 }
 
