@@ -10,6 +10,9 @@ type RelayLimits struct {
 	HalfClosed int64
 	// Linger bounds the lingering close of each end.
 	Linger int64
+	// Complete, if not EndNone, says that the FIN is all that tells a reader that it has everything: a relay that ends
+	// for any other reason resets both sides. It is not exported: no tunnel has it.
+	Complete EndReason
 }
 
 // RelayObserver is told when a relay is over. Both ends were released then, or handed to a lingering close.
@@ -162,5 +165,8 @@ func (r *Relay) Insert(towards Side, frame []byte) bool {
 	d.inserts = r.workspace.Append(d.inserts, frame)
 	d.insertCount++
 	r.insertNow(d)
+	if r.broken[towards] {
+		r.postpone() // the write failed, and no event need follow: the next turn passes it on
+	}
 	return true
 }
