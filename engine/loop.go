@@ -64,8 +64,7 @@ type Loop struct {
 func NewLoop(o LoopOptions) (*Loop, error) {
 	l := &Loop{name: o.Name, set: -1, done: make(chan struct{}), onPanic: o.OnPanic, notSentLowat: o.NotSentLowat}
 	l.Workspace = *NewWorkspace(o.ReadBuffer, Monotonic())
-	l.pipes.limit = o.SplicePipes
-	l.memory.limit = o.BufferMemory
+	l.SetBounds(o.SplicePipes, o.BufferMemory)
 	l.mailbox.loop, l.mailbox.fd, l.ticker.fd = l, -1, -1
 	if err := l.open(); err != nil {
 		l.closeDescriptors()
@@ -123,7 +122,7 @@ func (l *Loop) run() {
 	}
 	l.mailbox.close()
 	l.closeSockets()
-	l.pipes.close()
+	l.ClosePipes()
 	l.closeDescriptors()
 	finished = true
 	close(l.done)
@@ -242,7 +241,7 @@ func (l *Loop) turn(n int, begin int64) {
 		h.handle(event.Events)
 	}
 	l.current = nil
-	l.relieve()
+	l.EndTurn()
 	l.ticker.schedule(&l.Wheel)
 	took := uint64(Monotonic() - begin)
 	l.Counters.BusyNanos += took

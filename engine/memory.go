@@ -19,8 +19,9 @@ func (w *Workspace) charge(bytes int64) {
 	w.Counters.HeldPeak = max(w.Counters.HeldPeak, w.Counters.HeldBytes)
 }
 
-// relieve ends the relays that have been stalled the longest until the budget is kept. It runs once per turn.
-func (w *Workspace) relieve() {
+// EndTurn ends a turn: where the budget of memory is exceeded, the relays that have been stalled the longest end until
+// it is kept.
+func (w *Workspace) EndTurn() {
 	if w.memory.tight() {
 		w.Counters.ReadsShrunk++
 	}

@@ -54,6 +54,14 @@ func NewWorkspace(readBuffer int, now int64) *Workspace {
 	return w
 }
 
+// SetBounds sets how many pipes the workspace may have open, and how many bytes of buffers it may hold (0: any number).
+func (w *Workspace) SetBounds(splicePipes int, bufferMemory int64) {
+	w.pipes.limit, w.memory.limit = splicePipes, bufferMemory
+}
+
+// ClosePipes closes all pipes of a workspace on which no relay is left.
+func (w *Workspace) ClosePipes() { w.pipes.close() }
+
 // Now returns the time of the current turn in Monotonic nanoseconds.
 func (w *Workspace) Now() int64 { return w.now }
 
