@@ -28,9 +28,17 @@ func (w *Workspace) EndTurn() {
 	for w.Exhausted() && w.memory.stalled.first != nil {
 		r := w.memory.stalled.first
 		w.Counters.RelaysShed++
-		_, outcome, _ := r.deadline()
-		r.abort(Outcome{Reason: EndNoMemory, By: outcome.By})
+		r.abort(Outcome{Reason: EndNoMemory, By: r.slowest()})
 	}
+}
+
+// slowest returns the side that has taken none of what waits for it for the longest time, be there a deadline or not.
+func (r *Relay) slowest() Side {
+	client, backend := &r.directions[SideBackend], &r.directions[SideClient] // what waits for them
+	if backend.waiting() && (!client.waiting() || backend.taken < client.taken) {
+		return SideBackend
+	}
+	return SideClient
 }
 
 // stalledList holds the relays of which bytes wait, the one that made no progress for the longest time first.
