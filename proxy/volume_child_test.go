@@ -143,7 +143,8 @@ func startProxy(t testing.TB, settings childSettings, wrap ...string) *proxyProc
 		t: t, command: exec.Command(words[0], words[1:]...), more: make(chan struct{}, 1), done: make(chan error, 1),
 		client: &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: volumePatience},
 	}
-	p.command.Env = append(os.Environ(), childVariable+"="+string(text))
+	// Under the race detector a process sleeps for a second before it ends, unless it is told not to.
+	p.command.Env = append(os.Environ(), childVariable+"="+string(text), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	p.command.Stderr = os.Stderr
 	out, err := p.command.StdoutPipe()
 	if err != nil {

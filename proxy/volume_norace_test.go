@@ -11,4 +11,6 @@ const (
 	pushedBytes = 1 << 30
 	// residentGrowth is the most, in bytes, by which the proxy's memory may grow while it carries much more.
 	residentGrowth = 8 << 20
+	// largestMessage is the largest message, in bytes, that real libraries send.
+	largestMessage = 4 << 20
 )

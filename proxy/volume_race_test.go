@@ -12,4 +12,6 @@ const (
 	pushedBytes = 128 << 20
 	// residentGrowth is the most, in bytes, by which the proxy's memory may grow while it carries much more.
 	residentGrowth = 64 << 20
+	// largestMessage is the largest message, in bytes, that real libraries send.
+	largestMessage = 256 << 10
 )
