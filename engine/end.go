@@ -94,8 +94,10 @@ type End interface {
 
 // LingerLimits bound a lingering close.
 type LingerLimits struct {
-	// Nanos is the longest time, in nanoseconds, from Linger to the close.
+	// Nanos is the longest time, in nanoseconds, from our FIN to the close.
 	Nanos int64
+	// Stalled is the longest time, in nanoseconds, that the peer may take none of what is left to write. 0: Nanos.
+	Stalled int64
 	// PeerFinished says that the peer's FIN was read already: once rest is written nothing is waited for.
 	PeerFinished bool
 }

@@ -86,6 +86,10 @@ func (r *Relay) finishBoth(outcome Outcome) {
 	if r.flags&relayOver != 0 {
 		return
 	}
+	if r.limits.Complete != EndNone && r.limits.Complete != outcome.Reason {
+		r.abort(outcome)
+		return
+	}
 	w := r.workspace
 	for side := range r.ends {
 		in, out := &r.directions[Side(side).Other()], &r.directions[side]
@@ -93,7 +97,9 @@ func (r *Relay) finishBoth(outcome Outcome) {
 		rest := in.pending
 		w.Counters.PendingBytes -= uint64(rest.Len())
 		in.pending = nil
-		r.ends[side].Linger(rest, LingerLimits{Nanos: r.limits.Linger, PeerFinished: out.ended})
+		r.ends[side].Linger(rest, LingerLimits{
+			Nanos: r.limits.Linger, Stalled: r.limits.Stalled, PeerFinished: out.ended,
+		})
 	}
 	r.over(outcome, nil)
 }

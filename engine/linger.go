@@ -3,11 +3,16 @@ package engine
 // lingerer is a lingering close under way: it writes what is left, finishes, and then reads and discards, because a
 // close with unread input would make the kernel destroy our last bytes by a reset. It owns its Conn.
 //
-//	writing  --rest written, FIN sent-->  discarding  --FIN, error or the time bound-->  closed
+//	writing     timer: stalled, anew with every byte that the peer takes
+//	   | the rest is written, our FIN sent
+//	discarding  timer: linger, once
+//	   | the peer's FIN, an error or the time bound
+//	closed
 type lingerer struct {
 	conn         *Conn
 	rest         *Pending
 	timer        Timer
+	limits       LingerLimits
 	discarded    int64
 	finished     bool // our FIN is sent
 	peerFinished bool
@@ -15,12 +20,22 @@ type lingerer struct {
 
 func startLinger(c *Conn, rest *Pending, limits LingerLimits) {
 	w := &c.loop.Workspace
-	g := &lingerer{conn: c, rest: rest, peerFinished: limits.PeerFinished}
+	g := &lingerer{conn: c, rest: rest, limits: limits, peerFinished: limits.PeerFinished}
 	c.Attach(g, SideNone)
 	w.Counters.Lingering++
 	g.timer.Init(g)
-	w.Wheel.Arm(&g.timer, w.now+limits.Nanos)
+	g.arm()
 	g.Ready(SideNone, Readable|Writable)
+}
+
+// arm starts the bound on the phase that we are in over.
+func (g *lingerer) arm() {
+	w := &g.conn.loop.Workspace
+	bound := g.limits.Nanos
+	if !g.finished && g.limits.Stalled > 0 {
+		bound = g.limits.Stalled
+	}
+	w.Wheel.Arm(&g.timer, w.now+bound)
 }
 
 // Ready implements Owner.
@@ -42,6 +57,9 @@ func (g *lingerer) write() bool {
 	for g.rest.Len() > 0 {
 		n, status := g.conn.Write(g.rest.Bytes())
 		g.rest.Advance(n)
+		if n > 0 {
+			g.arm()
+		}
 		if status == StatusFailed {
 			g.close()
 			return false
@@ -54,6 +72,7 @@ func (g *lingerer) write() bool {
 	g.rest = nil
 	g.conn.Finish()
 	g.finished = true
+	g.arm()
 	return true
 }
 

@@ -181,7 +181,8 @@ func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
 	buffer := answer.Buffer()
 	*buffer = appendRefusal(*buffer, status, x.headMethod)
 	x.client.Linger(answer, engine.LingerLimits{
-		Nanos: int64(x.shard.server.config.Timeouts.Linger), PeerFinished: x.clientFinished,
+		Nanos: int64(x.shard.server.config.Timeouts.Linger), Stalled: int64(x.shard.server.config.Timeouts.ClientWrite),
+		PeerFinished: x.clientFinished,
 	})
 	x.client = nil
 	x.finish(reason, by)

@@ -29,6 +29,7 @@ type shard struct {
 	check                      ws.RequestCheck
 	verdict                    ws.ResponseCheck
 	tunnelLimits, answerLimits engine.RelayLimits
+	unframedLimits             engine.RelayLimits // of an answer whose body lasts until our FIN
 
 	exchanges, streams ring // live ones, for the shutdown
 	spare              []*exchange
@@ -53,6 +54,8 @@ func newShard(s *Server, loop *engine.Loop, index int) *shard {
 			Idle: int64(t.Answer), Stalled: int64(t.ClientWrite), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
 		},
 	}
+	h.unframedLimits = h.answerLimits
+	h.unframedLimits.Complete = EndComplete
 	h.exchanges.init()
 	h.streams.init()
 	return h

@@ -125,6 +125,8 @@ func (h *shard) beginAnswer(x *exchange, rest []byte) {
 	w := &h.loop.Workspace
 	kind, length, chunked := x.answerFraming()
 	x.record.status = x.responseHead.Status()
+	w.Release(x.received) // frames that came early for a tunnel that is none are nobody's
+	x.received = nil
 	a := &answerStream{shard: h, record: x.record}
 	x.record.text = nil // it went along
 	a.stage.skipThreshold = int64(h.server.skipThreshold())
@@ -134,7 +136,11 @@ func (h *shard) beginAnswer(x *exchange, rest []byte) {
 	}
 	head := w.Acquire(1024)
 	*head.Buffer() = appendAnswerHead(*head.Buffer(), x.responseHead, chunked)
-	a.relay.Init(w, [2]engine.End{x.client, x.backend}, [2]engine.Stage{engine.SideBackend: &a.stage}, &h.answerLimits, a)
+	limits := &h.answerLimits
+	if kind == http1.BodyUntilClose || kind == http1.BodyChunked && !chunked {
+		limits = &h.unframedLimits
+	}
+	a.relay.Init(w, [2]engine.End{x.client, x.backend}, [2]engine.Stage{engine.SideBackend: &a.stage}, limits, a)
 	h.streams.add(&a.link, a)
 	if kind != http1.BodyNone {
 		h.handOver(&a.relay, x, head, rest)
