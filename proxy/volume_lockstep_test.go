@@ -125,7 +125,7 @@ func (l *lockstep) readHead(fd int) {
 func (l *lockstep) write(fd int, b []byte) {
 	l.t.Helper()
 	for len(b) > 0 {
-		n, err := unix.SendmsgN(fd, b, nil, nil, unix.MSG_NOSIGNAL)
+		n, err := unix.Write(fd, b)
 		if err == unix.EINTR {
 			continue
 		}
