@@ -230,7 +230,8 @@ func (r *Relay) flush(d *direction) {
 		}
 	}
 	if d.pipe != nil && !d.blocked {
-		if r.emptyPipe(d); d.pipe != nil {
+		before := d.pipe.held
+		if r.emptyPipe(d); d.pipe != nil && d.pipe.held < before {
 			r.progress(d)
 		}
 	}

@@ -40,7 +40,7 @@ func startLoop(t testing.TB) *runningLoop {
 
 func newTestLoop(t testing.TB) *Loop {
 	t.Helper()
-	loop, err := NewLoop(LoopOptions{Name: t.Name()})
+	loop, err := NewLoop(LoopOptions{Name: t.Name(), SplicePipes: DefaultSplicePipes})
 	if err != nil {
 		t.Fatal(err)
 	}

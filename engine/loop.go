@@ -146,6 +146,7 @@ func (l *Loop) Abandon() {
 	_ = l.reactor.poll.Close()
 	_ = l.reactor.wait()
 	l.closeSockets()
+	l.ClosePipes()
 	l.closeDescriptors()
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -44,7 +45,8 @@ func (p *Pipe) Moved(n int) { p.held += n }
 // Splicer is an End whose bytes can pass through a pipe without entering user space (splice(2)).
 type Splicer interface {
 	// SpliceIn moves up to max bytes from the end into the pipe, at most its room. Status is as for Read, but
-	// StatusBlocked with an empty pipe is the only sign that nothing more is there.
+	// StatusBlocked with an empty pipe is the only sign that nothing more is there, and StatusReady without a byte
+	// says that only Read can tell.
 	SpliceIn(p *Pipe, max int) (int, Status)
 	// SpliceOut moves bytes from the pipe to the end; Status is as for Write.
 	SpliceOut(p *Pipe) (int, Status)
@@ -53,7 +55,7 @@ type Splicer interface {
 // pipePool holds a loop's pipes. Owned by the loop.
 type pipePool struct {
 	free  *Pipe
-	open  int
+	open  []*Pipe // those in use too, so that none outlives the loop
 	limit int
 }
 
@@ -64,7 +66,7 @@ func (pool *pipePool) take(c *Counters) *Pipe {
 		pool.free, p.next = p.next, nil
 		return p
 	}
-	if pool.open >= pool.limit {
+	if len(pool.open) >= pool.limit {
 		c.PipesRefused++
 		return nil
 	}
@@ -79,9 +81,10 @@ func (pool *pipePool) take(c *Counters) *Pipe {
 		c.PipesRefused++
 		return nil
 	}
-	pool.open++
+	p := &Pipe{read: int32(fds[0]), write: int32(fds[1])}
+	pool.open = append(pool.open, p)
 	c.PipesOpen++
-	return &Pipe{read: int32(fds[0]), write: int32(fds[1])}
+	return p
 }
 
 // put gives an empty pipe back. One that still holds bytes is closed: nobody must find them.
@@ -93,9 +96,11 @@ func (pool *pipePool) put(p *Pipe, c *Counters) {
 		p.next, pool.free = pool.free, p
 		return
 	}
-	pool.open--
-	c.PipesOpen--
-	p.close()
+	if at := slices.Index(pool.open, p); at >= 0 { // else all were closed already
+		pool.open = slices.Delete(pool.open, at, at+1)
+		c.PipesOpen--
+		p.close()
+	}
 }
 
 func (p *Pipe) close() {
@@ -103,12 +108,12 @@ func (p *Pipe) close() {
 	_ = unix.Close(int(p.write))
 }
 
-// close closes the pipes that are not in use.
+// close closes all pipes.
 func (pool *pipePool) close() {
-	for p := pool.free; p != nil; p = p.next {
+	for _, p := range pool.open {
 		p.close()
 	}
-	pool.free = nil
+	pool.free, pool.open = nil, nil
 }
 
 // drain moves what the pipe holds into memory, behind what pending holds.
@@ -141,6 +146,9 @@ func splice(from, to int32, max int) (int, syscall.Errno) {
 
 // SpliceIn implements Splicer.
 func (c *Conn) SpliceIn(p *Pipe, max int) (int, Status) {
+	if c.flags&connUrgent != 0 {
+		return 0, StatusReady // splice(2) never gets past an urgent byte
+	}
 	n, errno := splice(c.fd, p.write, min(max, p.Room()))
 	switch {
 	case errno == unix.EAGAIN:
@@ -150,10 +158,8 @@ func (c *Conn) SpliceIn(p *Pipe, max int) (int, Status) {
 	case errno != 0:
 		c.record(errno)
 		return 0, StatusFailed
-	case n == 0 && c.errno != 0:
-		return 0, StatusFailed
 	case n == 0:
-		return 0, StatusEOF
+		return 0, StatusReady // the end, or an urgent byte with a FIN somewhere behind it
 	}
 	p.Moved(n)
 	return n, StatusReady

@@ -9,16 +9,6 @@ import (
 	"time"
 )
 
-// takeOut takes a connection's descriptor away from its loop without closing it.
-func takeOut(t testing.TB, c *Conn) int32 {
-	if err := removeEvents(c.loop.set, c.fd); err != nil {
-		t.Error(err)
-	}
-	c.loop.slots.release(c.slot)
-	c.flags |= connClosed
-	return c.fd
-}
-
 // move exports the relay, destroys it, and goes on with it from the exported bytes on another loop, or on the same one
 // with the same connections.
 func (r *relayRig) move(to driver) {
@@ -30,7 +20,7 @@ func (r *relayRig) move(to driver) {
 		r.relay.Detach()
 		for side, c := range r.conns {
 			if to != r.driver {
-				fds[side] = takeOut(r.t, c)
+				fds[side] = c.Release()
 			}
 		}
 	})

@@ -8,7 +8,7 @@ const (
 )
 
 // splice moves payload that needs no judgement through a pipe, without it entering user space. ok is false when this
-// direction has to copy: its ends are no sockets, no pipe is to be had, or too little comes at once.
+// direction has to copy: its ends are no sockets, no pipe is to be had, too little comes at once, or the source says so.
 func (r *Relay) splice(d *direction) (n int, status Status, ok bool) {
 	if d.opaque < smallSplice || d.smallSplices >= smallSplicesMax {
 		return 0, 0, false
@@ -25,7 +25,7 @@ func (r *Relay) splice(d *direction) (n int, status Status, ok bool) {
 	n, status = source.SpliceIn(pipe, int(min(d.opaque, pipeBytes)))
 	if n <= 0 {
 		w.pipes.put(pipe, &w.Counters)
-		return 0, status, true
+		return 0, status, status != StatusReady
 	}
 	d.smallSplices++
 	if n >= smallSplice {
