@@ -1,8 +1,9 @@
 package engine
 
 // memory is the budget of what a loop holds for its connections: buffers by their capacity, pipes by their content.
-// It has two steps. Above half of the limit reads shrink, so that less is held of each; at the limit the relays that
-// have been stalled the longest end, and the package above refuses new work (Workspace.Exhausted). Owned by the loop.
+// It has two steps. Above half of the limit reads shrink and nothing is spliced, so that less is held of each; at the
+// limit the relays that have been stalled the longest end, and the package above refuses new work
+// (Workspace.Exhausted). Owned by the loop.
 type memory struct {
 	used, limit int64
 	stalled     stalledList

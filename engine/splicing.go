@@ -8,16 +8,17 @@ const (
 )
 
 // splice moves payload that needs no judgement through a pipe, without it entering user space. ok is false when this
-// direction has to copy: its ends are no sockets, no pipe is to be had, too little comes at once, or the source says so.
+// direction has to copy: its ends are no sockets, no pipe is to be had, too little comes at once, memory is tight, for
+// a pipe takes as much as many small reads, or the source says so.
 func (r *Relay) splice(d *direction) (n int, status Status, ok bool) {
-	if d.opaque < smallSplice || d.smallSplices >= smallSplicesMax {
+	w := r.workspace
+	if d.opaque < smallSplice || d.smallSplices >= smallSplicesMax || w.memory.tight() {
 		return 0, 0, false
 	}
 	source, sourceOK := r.ends[d.from].(Splicer)
 	if _, ok := r.ends[d.from.Other()].(Splicer); !ok || !sourceOK {
 		return 0, 0, false
 	}
-	w := r.workspace
 	pipe := w.pipes.take(&w.Counters)
 	if pipe == nil {
 		return 0, 0, false
