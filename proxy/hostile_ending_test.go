@@ -1,0 +1,265 @@
+package proxy_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/proxy"
+	"culvert/proxy/proxytest"
+
+	gobwas "github.com/gobwas/ws"
+)
+
+// E: endings and pressure in an open tunnel. Every way to end is in docs/endings.md, with tests of its own; here it is
+// what must hold under pressure.
+
+// heldAtMost is the most that one direction may hold: a pipe's content, or one read and a frame on hold.
+const heldAtMost = 256 << 10
+
+// endingTests are all of E that this version can do but running out of something, which has a package of its own.
+func endingTests() []hostileTest {
+	return []hostileTest{
+		{"E01/client-stops-reading", func(t *testing.T) { testOneStops(t, true) }},
+		{"E01/backend-stops-reading", func(t *testing.T) { testOneStops(t, false) }},
+		{"E02/both-stop-reading", testBothStop},
+		{"E03/client-resets", func(t *testing.T) { testResetInFrame(t, false) }},
+		{"E03/backend-resets", func(t *testing.T) { testResetInFrame(t, true) }},
+		{"E04/client-finishes", func(t *testing.T) { testFinishAgainstPending(t, false) }},
+		{"E04/backend-finishes", func(t *testing.T) { testFinishAgainstPending(t, true) }},
+		{"E05/tunnel", testAnswerAfterFinish},
+		{"E05/ordinary", testOrdinaryAnswerAfterFinish},
+		{"E06/from-client", func(t *testing.T) { testFinishBehindQueue(t, false) }},
+		{"E06/from-backend", func(t *testing.T) { testFinishBehindQueue(t, true) }},
+		{"E07/client-resets", func(t *testing.T) { testResetWithData(t, false) }},
+		{"E07/backend-resets", func(t *testing.T) { testResetWithData(t, true) }},
+		{"E09/by-the-clients", testManyEndAtOnce},
+	}
+}
+
+// startPressed starts a proxy whose stall timeout is short, and a backend and a tunnel with small kernel buffers.
+func startPressed(t *testing.T, stalled time.Duration) (p *proxytest.Proxy, client, conn *proxytest.Conn) {
+	t.Helper()
+	backend := proxytest.NewBackendWith(t, proxytest.BackendOptions{ReceiveBuffer: proxytest.SmallBuffer})
+	p = proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: func(c *proxy.Config) {
+		c.Timeouts.Stalled = stalled
+	}})
+	client = p.DialWith(t, proxytest.ConnOptions{ReceiveBuffer: proxytest.SmallBuffer})
+	return p, client, p.Upgrade(t, client)
+}
+
+// testOneStops: one side takes nothing any more while the other sends without end.
+func testOneStops(t *testing.T, client bool) {
+	p, reader, sender := startPressed(t, time.Second)
+	header, by := proxytest.ServerHeader(proxytest.StallPayload), "client"
+	if !client {
+		reader, sender = sender, reader
+		header, by = proxytest.ClientHeader(proxytest.StallPayload), "backend"
+	}
+	sender.Send(header)
+	sent := header + p.Stall(t, sender)
+	if held := p.Metric(t, "culvert_relay_pending_bytes"); held > heldAtMost {
+		t.Errorf("the proxy holds %v bytes, want at most %d", held, heldAtMost)
+	}
+	sender.WantReset()
+	if got := reader.WantReset(); !strings.HasPrefix(sent, got) {
+		t.Errorf("what was delivered is no beginning of what was sent: %s", proxytest.Difference(got, sent[:len(got)]))
+	}
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 stalled-timeout "+by)
+}
+
+// testBothStop: nobody reads, both have sent until nothing went any more.
+func testBothStop(t *testing.T) {
+	p, client, conn := startPressed(t, 2*time.Second)
+	client.Send(proxytest.ClientHeader(proxytest.StallPayload))
+	conn.Send(proxytest.ServerHeader(proxytest.StallPayload))
+	p.Stall(t, client)
+	p.Stall(t, conn)
+	if held := p.Metric(t, "culvert_relay_pending_bytes"); held > 2*heldAtMost {
+		t.Errorf("the proxy holds %v bytes, want at most %d", held, 2*heldAtMost)
+	}
+	client.WantReset()
+	conn.WantReset()
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 stalled-timeout backend")
+}
+
+// tunnelSides returns the ends of a tunnel in order: who acts first.
+func tunnelSides(client, conn *proxytest.Conn, backend bool) (first, second *proxytest.Conn, by string) {
+	if backend {
+		return conn, client, "backend"
+	}
+	return client, conn, "client"
+}
+
+// testResetInFrame: a reset amid a frame is a reset for the other side, behind what came before.
+func testResetInFrame(t *testing.T, backend bool) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
+	client, conn := p.Tunnel(t)
+	first, second, by := tunnelSides(client, conn, backend)
+	part := proxytest.ClientHeader(1000) + "part"
+	if backend {
+		part = proxytest.ServerHeader(1000) + "part"
+	}
+	first.Send(part)
+	second.Want(part)
+	first.Reset()
+	if rest := second.WantReset(); rest != "" {
+		t.Errorf("something came before the reset: %s", proxytest.Excerpt(rest))
+	}
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 "+by+"-reset "+by)
+}
+
+// testFinishAgainstPending: a FIN while bytes are pending towards its sender ends neither them nor what follows.
+func testFinishAgainstPending(t *testing.T, backend bool) {
+	p, client, conn := startPressed(t, time.Minute)
+	first, second, by := tunnelSides(client, conn, backend)
+	header := proxytest.ServerHeader
+	if backend {
+		header = proxytest.ClientHeader
+	}
+	const more = "the end"
+	length := int64(64 << 20) // as much as is sent, and padding
+	second.Send(header(length))
+	sent := p.Stall(t, second)
+	first.CloseWrite()
+	second.WantEOF()
+	rest := strings.Repeat("x", int(length)-len(sent)-len(more)) + more
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = second.TrySend(rest)
+	}()
+	first.Want(header(length))
+	first.Want(sent)
+	first.Want(rest)
+	<-done
+	second.CloseWrite()
+	first.WantEOF()
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 closed "+by)
+}
+
+// testAnswerAfterFinish: the client has finished; what the backend says afterwards arrives.
+func testAnswerAfterFinish(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
+	client, conn := p.Tunnel(t)
+	question, answer := proxytest.ClientText("question"), proxytest.ServerText("answer")
+	client.Send(question)
+	client.CloseWrite()
+	conn.Want(question)
+	conn.WantEOF()
+	conn.Send(answer + proxytest.ServerClose(1000))
+	client.Want(answer + proxytest.ServerClose(1000))
+	conn.Close()
+	client.WantEOF()
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 closed client from_backend close 1000")
+}
+
+// testOrdinaryAnswerAfterFinish: the same for an ordinary request.
+func testOrdinaryAnswerAfterFinish(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
+	client := p.Dial(t)
+	expand := expander(p, client, b.Address())
+	client.Send(expand(plain("")))
+	client.CloseWrite()
+	conn := b.Accept()
+	conn.Want(expand(ordinaryForwarded))
+	conn.Send(expand(okAnswer))
+	conn.WantEOF()
+	conn.Close()
+	client.Want(expand(okClient))
+	client.WantEOF()
+	wantLog(t, p, okLog)
+}
+
+// testFinishBehindQueue: the FIN stands behind megabytes that nobody has read yet, and arrives behind all of them.
+func testFinishBehindQueue(t *testing.T, backend bool) {
+	p, client, conn := startPressed(t, time.Minute)
+	first, second, by := tunnelSides(client, conn, backend)
+	frame := proxytest.ClientFrame
+	if backend {
+		frame = proxytest.ServerFrame
+	}
+	message := frame(gobwas.OpBinary, strings.Repeat("0123456789abcdef", 1<<10))
+	sent := strings.Repeat(message, 256)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = first.TrySend(sent)
+		first.CloseWrite()
+	}()
+	proxytest.Eventually(t, "the proxy holds bytes that nobody takes", func() bool {
+		return p.Metric(t, "culvert_relay_pending_bytes") > 0
+	})
+	for at := 0; at < len(sent); at += len(message) / 4 { // slowly: a quarter of a message at a time
+		second.Want(sent[at:min(len(sent), at+len(message)/4)])
+	}
+	<-done
+	second.WantEOF()
+	second.CloseWrite()
+	first.WantEOF()
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 closed "+by)
+}
+
+// testResetWithData: data and a reset in one go. The data may be lost; nothing else may.
+func testResetWithData(t *testing.T, backend bool) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
+	const rounds = 50
+	var want []string
+	for range rounds {
+		client, conn := p.Tunnel(t)
+		first, second, by := tunnelSides(client, conn, backend)
+		data := proxytest.ClientText("going") + proxytest.ClientHeader(10) + "gone"
+		if backend {
+			data = proxytest.ServerText("going") + proxytest.ServerHeader(10) + "gone"
+		}
+		first.Send(data)
+		first.Reset()
+		if got := second.WantReset(); got != "" && got != data {
+			t.Errorf("the other side got other bytes: %s", proxytest.Difference(got, data))
+		}
+		p.WaitEnd(t)
+		want = append(want, "tunnel-open 101", "tunnel-end 101 "+by+"-reset "+by)
+	}
+	var got []string
+	for _, line := range p.Log() {
+		got = append(got, logSummary(line))
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the access log says\n     %q\nwant %q", got, want)
+	}
+}
+
+// testManyEndAtOnce: a thousand tunnels whose clients vanish in one instant are cleared away while another goes on.
+func testManyEndAtOnce(t *testing.T) {
+	const tunnels = 1000
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
+	other, otherConn := p.Tunnel(t)
+	clients := make([]*proxytest.Conn, tunnels)
+	for i := range clients {
+		clients[i], _ = p.Tunnel(t)
+	}
+	for i, client := range clients {
+		if i%2 == 0 {
+			client.Reset()
+		} else {
+			client.CloseWrite()
+		}
+	}
+	ping := proxytest.ClientText("still there?")
+	other.Send(ping)
+	otherConn.Want(ping)
+	p.WaitMetric(t, tunnels/2, "culvert_tunnels_ended_total", "reason=client-reset")
+	for _, conn := range b.Connections()[1:] {
+		conn.Close()
+	}
+	p.WaitMetric(t, tunnels/2, "culvert_tunnels_ended_total", "reason=closed")
+	p.WaitMetric(t, 1, "culvert_tunnels_active")
+	if longest := p.Metric(t, "culvert_loop_longest_turn_seconds"); longest > 1 {
+		t.Errorf("the loop stood still for %v s", longest)
+	}
+}

@@ -1,0 +1,5 @@
+package proxy_test
+
+var extraCases []hostileCase
+
+func extraTests() []hostileTest { return nil }
