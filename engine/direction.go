@@ -19,7 +19,7 @@ type direction struct {
 	mayRead        bool // the source may have something to read
 	blocked        bool // the destination is full; Writable will be told
 	ended          bool // the source's FIN was read
-	finished       bool // the FIN was passed on
+	// that it was passed on is in Relay.finished: the flags here fill one word, of which a tunnel has two
 }
 
 // paused tells whether the source must not be read.

@@ -26,10 +26,10 @@ func (r *Relay) sourceEnded(d *direction) {
 
 // passFIN passes the half-close on: everything before it was taken by the destination.
 func (r *Relay) passFIN(d *direction) {
-	if d.finished {
+	if r.finished[d.from] {
 		return
 	}
-	d.finished = true
+	r.finished[d.from] = true
 	r.ends[d.from.Other()].Finish()
 	if r.firstFIN == SideNone {
 		r.firstFIN = d.from
@@ -56,7 +56,7 @@ func (r *Relay) settle() {
 		}
 		return
 	}
-	if r.directions[SideClient].finished && r.directions[SideBackend].finished {
+	if r.finished[SideClient] && r.finished[SideBackend] {
 		r.over(Outcome{Reason: EndClosed, By: r.firstFIN}, End.Close)
 	}
 }

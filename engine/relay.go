@@ -39,6 +39,7 @@ type Relay struct {
 	activity   int64 // last time a byte touched the backend's end, or a stall was over; Monotonic ns
 	flags      relayFlags
 	broken     [2]bool // an error is pending on the end, or was seen
+	finished   [2]bool // the side's FIN was passed on to the other
 	firstFIN   Side    // who finished first
 
 	stalledBefore, stalledAfter *Relay // in the workspace's list of stalled relays
@@ -158,7 +159,7 @@ func (r *Relay) PendingBytes(from Side) int {
 // older pending. It reports false when InsertMax frames wait already, or when that direction has finished.
 func (r *Relay) Insert(towards Side, frame []byte) bool {
 	d := &r.directions[towards.Other()]
-	if r.flags&relayOver != 0 || d.finished || d.ended || d.insertCount >= InsertMax {
+	if r.flags&relayOver != 0 || r.finished[d.from] || d.ended || d.insertCount >= InsertMax {
 		r.workspace.Counters.InsertsRefused++
 		return false
 	}

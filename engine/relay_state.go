@@ -21,7 +21,7 @@ func (r *Relay) AppendState(b []byte) []byte {
 	for side := range r.directions {
 		d := &r.directions[side]
 		r.pipeToPending(d) // bytes in a pipe are pending bytes
-		b = append(b, boolBits(d.stage != nil, d.boundary, d.opaqueBoundary, d.ended, d.finished), d.insertCount)
+		b = append(b, boolBits(d.stage != nil, d.boundary, d.opaqueBoundary, d.ended, r.finished[side]), d.insertCount)
 		for _, v := range []uint64{uint64(d.opaque), d.bytes, uint64(d.taken)} {
 			b = binary.LittleEndian.AppendUint64(b, v)
 		}
@@ -80,7 +80,7 @@ func (r *Relay) RestoreState(b []byte, w *Workspace, ends [2]End, stages [2]Stag
 func (r *Relay) restoreDirection(d *direction, in *stateReader) {
 	w := r.workspace
 	staged, boundary, opaqueBoundary, ended, finished := bitBools(in.bits(5))
-	d.boundary, d.opaqueBoundary, d.ended, d.finished = boundary, opaqueBoundary, ended, finished
+	d.boundary, d.opaqueBoundary, d.ended, r.finished[d.from] = boundary, opaqueBoundary, ended, finished
 	d.insertCount = in.byte()
 	d.opaque, d.bytes, d.taken = int64(in.uint64()), in.uint64(), int64(in.uint64())
 	for _, p := range []**Pending{&d.pending, &d.held, &d.inserts} {

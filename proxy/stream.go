@@ -11,7 +11,7 @@ import (
 )
 
 // tunnel is an exchange that was upgraded: the relay, the stage of each direction, and what the log says at the end.
-// Owned by its loop. Its 448 bytes fill a size class of the allocator; the record lies apart because the two together
+// Owned by its loop. Its 480 bytes fill a size class of the allocator; the record lies apart because the two together
 // would not, and lose more.
 type tunnel struct {
 	relay  engine.Relay
