@@ -109,17 +109,57 @@ func (p *Proxy) Lose(t testing.TB, c *Conn) {
 	}
 }
 
-// Holds tells whether the proxy still has a descriptor for its end of the connection.
-func (p *Proxy) Holds(c *Conn) bool {
-	_, ok := heldDescriptor(c)
-	return ok
+// watched is a descriptor of this process, and the socket behind it: numbers are used again.
+type watched struct{ link, socket string }
+
+// Watch waits until the proxy has a descriptor for its end of the connection, and remembers which: Holds knows it also
+// when the kernel cannot tell any more whom it was connected to.
+func (p *Proxy) Watch(t testing.TB, connections ...*Conn) {
+	t.Helper()
+	for _, c := range connections {
+		Eventually(t, "the proxy has a descriptor for "+c.String(), func() bool {
+			fd, ok := heldDescriptor(c)
+			if !ok {
+				return false
+			}
+			w := watched{link: "/proc/self/fd/" + strconv.Itoa(fd)}
+			w.socket, _ = os.Readlink(w.link)
+			p.watched[c] = w
+			return w.socket != ""
+		})
+	}
 }
 
-// WaitReleased waits until the proxy has released its end of the connection. The connection itself must not be closed
-// yet.
+// Holds tells whether the proxy still has a descriptor for its end of the connection.
+func (p *Proxy) Holds(c *Conn) bool {
+	w, ok := p.watched[c]
+	if !ok {
+		_, ok = heldDescriptor(c)
+		return ok
+	}
+	socket, err := os.Readlink(w.link)
+	return err == nil && socket == w.socket
+}
+
+// WaitReleased waits until the proxy has released its end of the connection.
 func (p *Proxy) WaitReleased(t testing.TB, c *Conn) {
 	t.Helper()
 	Eventually(t, "the proxy has released its descriptor to "+c.String(), func() bool { return !p.Holds(c) })
+}
+
+// WantResetAfterEOF wants a reset of a connection on which the other side's FIN was read before: reads cannot tell.
+func (c *Conn) WantResetAfterEOF() {
+	c.t.Helper()
+	const tcpClose = 7 // TCP_CLOSE of the kernel's net/tcp_states.h
+	Eventually(c.t, c.name+" is reset behind the FIN", func() bool {
+		state := uint8(0)
+		c.withDescriptor(func(fd int) {
+			if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+				state = info.State
+			}
+		})
+		return state == tcpClose
+	})
 }
 
 // heldDescriptor looks in this process for the other end of a connection.

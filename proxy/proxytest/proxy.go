@@ -34,6 +34,7 @@ type Proxy struct {
 	clients  []*Conn
 	access   *logBook
 	errors   *logBook
+	watched  map[*Conn]watched
 	closed   bool
 }
 
@@ -61,7 +62,7 @@ func Start(t testing.TB, o Options) *Proxy {
 	if o.Config != nil {
 		o.Config(&config)
 	}
-	p := &Proxy{backends: o.Backends, access: newLogBook(), errors: newLogBook()}
+	p := &Proxy{backends: o.Backends, access: newLogBook(), errors: newLogBook(), watched: map[*Conn]watched{}}
 	server, err := proxy.New(config, proxy.Logs{Error: zerolog.New(p.errors), Access: p.access})
 	if err != nil {
 		t.Fatalf("the proxy cannot be made: %v", err)

@@ -3,6 +3,8 @@ package proxytest
 import (
 	"strings"
 	"testing"
+
+	"culvert/engine"
 )
 
 // Tunnel opens a tunnel from a new client to the proxy's first backend, and returns both far ends, heads read.
@@ -34,18 +36,20 @@ const (
 
 // Stall sends bytes from a connection whose other side does not read, until the proxy holds some that nobody takes and
 // there are more to read behind them. It returns what it sent. Within a tunnel a header with a long payload comes
-// first: ClientHeader(StallPayload).
+// first: ClientHeader(StallPayload). It is over soon where kernels hold little: SmallBuffer at the other side, and a
+// small NotSentLowat.
 func (p *Proxy) Stall(t testing.TB, from *Conn) string {
 	t.Helper()
 	var sent strings.Builder
 	relayed := -1.0
-	for sent.Len() < stallMax {
+	pending := p.Metric(t, "culvert_relay_pending_bytes") // of another direction
+	for end := engine.Monotonic() + int64(Patience); sent.Len() < stallMax && engine.Monotonic() < end; {
 		step := pattern(sent.Len(), stallStep)
 		sent.WriteString(step[:from.SendAvailable(step)])
 		text := p.metrics()
 		before := relayed
 		relayed = sum(text, "culvert_relayed_bytes_total", nil)
-		if sum(text, "culvert_relay_pending_bytes", nil) > 0 && relayed == before && from.unacknowledged() > 0 {
+		if sum(text, "culvert_relay_pending_bytes", nil) > pending && relayed == before && from.unacknowledged() > 0 {
 			return sent.String()
 		}
 	}
