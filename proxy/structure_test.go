@@ -5,6 +5,7 @@ package proxy_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -29,9 +31,10 @@ const (
 )
 
 func TestAnIdleTunnelCostsAtMostAKilobyte(t *testing.T) {
+	program := buildProgram(t)
 	var fresh, used []int64
 	for range memoryRuns {
-		a, b := measureIdleTunnels(t)
+		a, b := measureIdleTunnels(t, program)
 		fresh, used = append(fresh, a), append(used, b)
 	}
 	slices.Sort(fresh)
@@ -44,32 +47,73 @@ func TestAnIdleTunnelCostsAtMostAKilobyte(t *testing.T) {
 	}
 }
 
-// measureIdleTunnels returns the bytes per idle tunnel of a fresh proxy process, before and after one echo of 16 KiB
-// over each. Nothing forces a collection.
-func measureIdleTunnels(t *testing.T) (fresh, used int64) {
+// measureIdleTunnels returns the bytes per idle tunnel of a fresh process, before and after one echo of 16 KiB over
+// each. Nothing forces a collection.
+func measureIdleTunnels(t *testing.T, program string) (fresh, used int64) {
 	t.Helper()
 	l := newLockstep(t)
 	defer l.close()
-	p := startProxy(t, childSettings{Backends: []netip.AddrPort{l.backend}, Loops: 1})
-	defer p.stop()
+	address, pid, stop := startProgram(t, program, "--backend", l.backend.String())
+	defer stop()
 	question, answer := binaryFrames(16 << 10)
 	// One tunnel comes and goes before: the kernel maps the code and the tables that it needs, once for all.
-	l.open(p.address, 1)
+	l.open(address, 1)
 	l.echo(l.tunnels[0], question, answer)
 	l.closeTunnels()
-	none, noneAnonymous := p.proportionalSet()
+	none, noneAnonymous := proportionalSetOf(t, pid)
 	begin := time.Now()
-	l.open(p.address, idleTunnels)
+	l.open(address, idleTunnels)
 	took := since(begin)
-	opened, openedAnonymous := p.proportionalSet()
+	opened, openedAnonymous := proportionalSetOf(t, pid)
 	for _, tunnel := range l.tunnels {
 		l.echo(tunnel, question, answer)
 	}
-	echoed, echoedAnonymous := p.proportionalSet()
+	echoed, echoedAnonymous := proportionalSetOf(t, pid)
 	fresh, used = (opened-none)/idleTunnels, (echoed-none)/idleTunnels
 	t.Logf("%d tunnels opened in %v: %d bytes each (%d without what files back), %d after an echo (%d)", idleTunnels, took,
 		fresh, (openedAnonymous-noneAnonymous)/idleTunnels, used, (echoedAnonymous-noneAnonymous)/idleTunnels)
 	return fresh, used
+}
+
+// buildProgram builds the program that users run: what this test binary has in its memory for other tests would lend
+// itself to tunnels.
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "culvert")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "culvert/cmd/culvert").CombinedOutput(); err != nil {
+		t.Fatalf("the program cannot be built: %v\n%s", err, out)
+	}
+	return program
+}
+
+// startProgram runs the program with one loop and no other settings than these, and returns where it listens.
+func startProgram(t *testing.T, program string, settings ...string) (address netip.AddrPort, pid int, stop func()) {
+	t.Helper()
+	command := exec.Command(program, append([]string{
+		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--loops", "1", "--access-log", os.DevNull, "--log-format", "json",
+	}, settings...)...)
+	said, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := time.AfterFunc(volumePatience, func() { _ = command.Process.Kill() })
+	stop = sync.OnceFunc(func() {
+		kill.Stop()
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	t.Cleanup(stop)
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		var ready struct{ Listeners []netip.AddrPort }
+		if json.Unmarshal(lines.Bytes(), &ready) == nil && len(ready.Listeners) == 1 {
+			return ready.Listeners[0], command.Process.Pid, stop
+		}
+	}
+	t.Fatal("the program never said that it is ready")
+	return address, 0, stop
 }
 
 func TestFourThousandTunnelsStartNoGoroutine(t *testing.T) {

@@ -310,9 +310,14 @@ func (p *proxyProcess) until(what string, condition func(samples) bool) samples 
 // proportionalSet returns the process's share of memory, PSS, in bytes; anonymous is the part that no file backs.
 func (p *proxyProcess) proportionalSet() (all, anonymous int64) {
 	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.command.Process.Pid))
+	return proportionalSetOf(p.t, p.command.Process.Pid)
+}
+
+func proportionalSetOf(t testing.TB, pid int) (all, anonymous int64) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		var kilobytes int64
