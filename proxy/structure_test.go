@@ -56,10 +56,6 @@ func measureIdleTunnels(t *testing.T, program string) (fresh, used int64) {
 	address, pid, stop := startProgram(t, program, "--backend", l.backend.String())
 	defer stop()
 	question, answer := binaryFrames(16 << 10)
-	// One tunnel comes and goes before: the kernel maps the code and the tables that it needs, once for all.
-	l.open(address, 1)
-	l.echo(l.tunnels[0], question, answer)
-	l.closeTunnels()
 	none, noneAnonymous := proportionalSetOf(t, pid)
 	begin := time.Now()
 	l.open(address, idleTunnels)
