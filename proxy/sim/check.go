@@ -35,6 +35,9 @@ func (l *loop) check() {
 	if got := l.workspace.Counters.PendingBytes; got != uint64(pending) {
 		l.world.failf("loop %d counts %d pending bytes, its relays have %d", l.index, got, pending)
 	}
+	if l.workspace.Exhausted() && pending > 0 {
+		l.world.failf("loop %d ends its turn with its memory exhausted and %d bytes pending", l.index, pending)
+	}
 	if held := l.workspace.Counters.HeldBytes; held > 0 && buffers == 0 {
 		l.world.failf("loop %d holds %d bytes of buffers, but all its relays are idle", l.index, held)
 	}
@@ -71,8 +74,8 @@ func (t *tunnel) checkBroken(unfinished bool) {
 			continue
 		}
 		if s.read > o.readBefore[side] {
-			o.noticed = 0
-		} else if o.noticed++; o.noticed > 1 || !unfinished {
+			o.noticed[side] = 0
+		} else if o.noticed[side]++; o.noticed[side] > 1 || !unfinished {
 			t.failf("the reset of the %s is known, but the %s is not reset", s.side, s.side.Other())
 		}
 	}

@@ -3,26 +3,36 @@ package sim
 import "culvert/engine"
 
 // lingerer is a lingering close as engine.End.Linger promises it: it writes the rest, finishes, then reads and
-// discards until the peer has finished or a bound is reached. The engine's own works on kernel sockets only.
+// discards until the peer has finished or a bound is reached: one on how long the peer takes nothing, then one from our
+// FIN on. The engine's own works on kernel sockets only.
 type lingerer struct {
 	socket    *socket
 	workspace *engine.Workspace
 	rest      *engine.Pending
 	limits    engine.LingerLimits
 	timer     engine.Timer
-	began     int64
+	due       int64 // when the bound on this phase is reached
 	discarded int
 	over      bool
 }
 
 func startLinger(s *socket, rest *engine.Pending, limits engine.LingerLimits) {
 	w := s.tunnel.loop.workspace
-	g := &lingerer{socket: s, workspace: w, rest: rest, limits: limits, began: s.world.now}
+	g := &lingerer{socket: s, workspace: w, rest: rest, limits: limits}
 	s.lingerer = g
 	s.Attach(g, engine.SideNone)
 	g.timer.Init(g)
-	w.Wheel.Arm(&g.timer, w.Now()+limits.Nanos)
+	g.arm()
 	g.Ready(engine.SideNone, engine.Readable|engine.Writable)
+}
+
+func (g *lingerer) arm() {
+	bound := g.limits.Nanos
+	if !g.socket.finished && g.limits.Stalled > 0 {
+		bound = g.limits.Stalled
+	}
+	g.due = g.workspace.Now() + bound
+	g.workspace.Wheel.Arm(&g.timer, g.due)
 }
 
 // Ready implements engine.Owner.
@@ -41,6 +51,9 @@ func (g *lingerer) write() {
 	for g.rest.Len() > 0 {
 		n, status := s.Write(g.rest.Bytes())
 		g.rest.Advance(n)
+		if n > 0 {
+			g.arm()
+		}
 		switch status {
 		case engine.StatusFailed:
 			g.end(s.Close)
@@ -51,6 +64,7 @@ func (g *lingerer) write() {
 	}
 	if !s.finished {
 		s.Finish()
+		g.arm()
 	}
 }
 
@@ -76,12 +90,13 @@ func (g *lingerer) discard() {
 
 // OnTimer implements engine.TimerHandler: the time bound is reached.
 func (g *lingerer) OnTimer(_ *engine.Timer, now int64) {
-	if late := now - g.began - g.limits.Nanos; late < 0 {
-		g.socket.world.failf("%s: lingered %d ns less than its bound", g.socket.tunnel.name(g.socket.side), -late)
+	if now < g.due {
+		g.socket.world.failf("%s: lingered %d ns less than its bound", g.socket.tunnel.name(g.socket.side), g.due-now)
 	}
 	if g.socket.finished {
 		g.end(g.socket.Close)
 	} else {
+		g.socket.world.seen.situations[lingerReset]++
 		g.end(g.socket.Reset)
 	}
 }

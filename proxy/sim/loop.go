@@ -30,11 +30,11 @@ type loop struct {
 	restless  int
 }
 
-func newLoop(w *world, index, readBuffer int) *loop {
-	return &loop{
-		world: w, index: index, workspace: engine.NewWorkspace(readBuffer, w.now), turnAt: never,
-		dice: newDice(w.plan.seed, uint64(1000+index)),
-	}
+func newLoop(w *world, index int) *loop {
+	l := &loop{world: w, index: index, turnAt: never, dice: newDice(w.plan.seed, uint64(1000+index))}
+	l.workspace = engine.NewWorkspace(w.plan.loops[index].readBuffer, w.now)
+	l.workspace.SetBounds(w.plan.pipes, w.plan.loops[index].memory)
+	return l
 }
 
 // awaited tells whether someone waits for a turn of this loop.
@@ -98,6 +98,8 @@ func (l *loop) turn() {
 	if l.world.plan.free {
 		l.moveSome(100)
 	}
+	l.lookAtAll()
+	l.workspace.EndTurn()
 	l.check()
 	l.overwriteRetired()
 }
@@ -110,7 +112,7 @@ func (l *loop) dispatch() {
 	}
 	for i, s := range l.batch {
 		l.batch[i] = nil
-		if s.tunnel.loop == l {
+		if s.tunnel.loop == l && s.tunnel.relay != nil {
 			s.deliver()
 			s.tunnel.look()
 		}

@@ -23,6 +23,7 @@ func (t *tunnel) export() {
 	t.relay.Detach()
 	t.loop.retire(t.relay)
 	t.world.moves++
+	t.noteMove()
 	t.relay, t.stages = nil, [2]engine.Stage{}
 	for _, s := range t.sockets {
 		t.loop.forget(s)
@@ -35,6 +36,9 @@ func (t *tunnel) restore(l *loop) {
 	t.loop = l
 	t.arrivedInTurn = l.turns
 	t.readBuffer = max(t.readBuffer, len(l.workspace.ReadBuffer()))
+	for _, s := range t.sockets {
+		s.moved = s.errorTaken
+	}
 	state := t.parcel
 	t.parcel = nil
 	if t.dice.percent(20) {
@@ -55,6 +59,7 @@ func (t *tunnel) restore(l *loop) {
 	if t.world.trace != nil {
 		t.tracef("goes on, on loop %d", l.index)
 	}
+	t.oracle.restored = t.world.now
 	r.Start()
 	t.look()
 	for _, s := range t.sockets {

@@ -13,8 +13,9 @@ type oracle struct {
 	pending      [2]int   // from this side, when it was last looked at
 	pendingSince [2]int64
 	firstFIN     engine.Side
-	noticed      int // turns since a broken end was noticed in which nothing was read from it
+	noticed      [2]int // turns since the end was noticed to be broken in which nothing was read from it
 	readBefore   [2]int
+	restored     int64  // when it was moved last
 	ending       bool   // the proxy itself ends the tunnel
 	final        [2]int // bytes forwarded from this side when its end was released
 }
@@ -91,7 +92,11 @@ func (t *tunnel) look() {
 
 // bound returns how many bytes from a side may wait: one read, what was on hold before it, insertions, the head.
 func (t *tunnel) bound(from engine.Side) int {
-	bound := t.readBuffer + engine.HoldMax + engine.InsertMax*(insertedPayload+6)
+	bound := t.readBuffer
+	if t.world.plan.pipes > 0 {
+		bound = max(bound, pipeBytes)
+	}
+	bound += engine.HoldMax + engine.InsertMax*(insertedPayload+6)
 	if from == engine.SideBackend {
 		bound += len(t.plan.head)
 	}
@@ -181,6 +186,9 @@ func (t *tunnel) judge(r *engine.Relay, outcome engine.Outcome) {
 		t.judgeReset(outcome)
 	case proxy.EndProtocolError:
 		t.judgeViolation(outcome)
+	case engine.EndNoMemory:
+		want = resetByUs
+		t.judgeShed(outcome)
 	case engine.EndShutdown:
 		if t.plan.abort {
 			want = resetByUs
@@ -211,6 +219,38 @@ func (t *tunnel) judgeTimeout(outcome engine.Outcome) {
 	}
 }
 
+// judgeShed: who is ended for want of memory had bytes waiting, and no other tunnel was stalled longer.
+func (t *tunnel) judgeShed(outcome engine.Outcome) {
+	limit := t.world.plan.loops[t.loop.index].memory
+	switch waiting := t.oracle.pending[outcome.By.Other()&1]; {
+	case limit == 0 || outcome.By == engine.SideNone || waiting == 0:
+		t.failf("ended for want of memory by the %s, for whom %d bytes wait", outcome.By, waiting)
+	}
+	for _, other := range t.world.tunnels {
+		if other.loop == t.loop && !other.over && other.relay != nil && other.oracle.lastProgress() < t.oracle.pendingFrom() {
+			t.failf("ended for want of memory although tunnel %d is stalled since %s", other.index, clock(other.oracle.lastProgress()))
+		}
+	}
+}
+
+// pendingFrom returns since when bytes are pending, or 0 if none are.
+func (o *oracle) pendingFrom() (since int64) {
+	for side, pending := range o.pending {
+		if pending > 0 {
+			since = max(since, o.pendingSince[side])
+		}
+	}
+	return since
+}
+
+// lastProgress returns the last time at which a tunnel with pending bytes made any progress; never if none are pending.
+func (o *oracle) lastProgress() int64 {
+	if o.pending == [2]int{} {
+		return never
+	}
+	return max(o.pendingSince[0], o.pendingSince[1], o.accepted[0], o.accepted[1], o.restored)
+}
+
 func (t *tunnel) judgeReset(outcome engine.Outcome) {
 	s := t.sockets[outcome.By&1]
 	want := [2][2]engine.EndReason{
@@ -231,8 +271,7 @@ func (t *tunnel) judgeViolation(outcome engine.Outcome) {
 // lingerOver: a lingering close is about to let go of its end.
 func (t *tunnel) lingerOver(g *lingerer) {
 	s, d := g.socket, &t.deliveries[g.socket.side]
-	late := t.world.now - g.began - g.limits.Nanos
-	if late > engine.WheelTick+t.world.lateness() {
+	if late := t.world.now - g.due; late > engine.WheelTick+t.world.lateness() {
 		t.failf("%s lingered %d ns beyond its bound", s.side, late)
 	}
 	if !s.finished || s.broken {

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"culvert/engine"
@@ -23,10 +25,20 @@ type plan struct {
 	// free lets each loop turn at times of its own, late at that, and tunnels move at any moment. Otherwise all
 	// loops turn whenever something happens and tunnels move at the end of a turn: then a run in which tunnels move
 	// must equal, to the nanosecond, one in which they stay.
-	free       bool
-	readBuffer []int // per loop
-	tunnels    []*tunnelPlan
+	free    bool
+	loops   []loopPlan
+	pipes   int // per loop; 0: sockets cannot splice
+	tunnels []*tunnelPlan
 }
+
+// loopPlan is what a loop has, in bytes.
+type loopPlan struct {
+	readBuffer int
+	memory     int64 // 0: no bound
+}
+
+// pipeBytes is what a pipe of the engine holds.
+const pipeBytes = 256 << 10
 
 // tunnelPlan is one tunnel's fate.
 type tunnelPlan struct {
@@ -68,7 +80,8 @@ const (
 // peerPlan is how one peer and the proxy's socket towards it behave.
 type peerPlan struct {
 	stream *stream
-	early  int // bytes that the proxy has read before the tunnel begins
+	early  int  // bytes that the proxy has read before the tunnel begins
+	quiet  bool // the proxy knows then that nothing is left to be read
 
 	chunk      int   // most bytes sent at once
 	gap        int64 // longest time between two chunks
@@ -105,18 +118,23 @@ type socketPlan struct {
 func newPlan(seed uint64) *plan {
 	d := newDice(seed, 0)
 	p := &plan{seed: seed, free: d.percent(50)}
-	for i := range d.between(1, 2) {
-		p.readBuffer = append(p.readBuffer, oneOf(d, 32, 500, engine.MinReadBuffer, 16<<10, engine.DefaultReadBuffer))
-		if !p.free {
-			p.readBuffer[i] = p.readBuffer[0] // reads of other sizes would be a difference
-		}
-	}
 	volume := 400 << 10
-	for _, size := range p.readBuffer {
-		volume = min(volume, size*100)
+	for range d.between(1, 2) {
+		l := loopPlan{readBuffer: oneOf(d, 32, 500, engine.MinReadBuffer, 16<<10, engine.DefaultReadBuffer)}
+		switch {
+		case len(p.loops) > 0 && !p.free:
+			l = p.loops[0] // reads of another size would be a difference
+		case p.free && l.readBuffer >= engine.MinReadBuffer && d.percent(20):
+			l.memory = int64(1000 + d.logUniform(300<<10))
+		}
+		volume = min(volume, l.readBuffer*100)
+		p.loops = append(p.loops, l)
+	}
+	if p.free { // whether a tunnel that was moved splices or copies next is its own affair
+		p.pipes = oneOf(d, 0, 1, engine.DefaultSplicePipes)
 	}
 	for range oneOf(d, 1, 1, 1, 2, 3) {
-		p.tunnels = append(p.tunnels, newTunnelPlan(d, volume, p.readBuffer[0]))
+		p.tunnels = append(p.tunnels, newTunnelPlan(d, volume, p.loops[0].readBuffer))
 	}
 	return p
 }
@@ -156,31 +174,36 @@ func (t *tunnelPlan) planEvents(d dice) {
 	moment := func() int64 { return t.startAt + d.logTime(3*second) }
 	if d.percent(50) {
 		for range d.between(1, 6) {
-			t.inserts = append(t.inserts, newInsertion(d, moment()))
+			t.inserts = append(t.inserts, newInsertion(d, moment(), oneOf(d, engine.SideClient, engine.SideBackend)))
 		}
 	}
 	if d.percent(10) { // more than may wait
 		at, towards := moment(), oneOf(d, engine.SideClient, engine.SideBackend)
 		for range engine.InsertMax + 2 {
-			i := newInsertion(d, at)
-			for i.towards != towards {
-				i = newInsertion(d, at)
-			}
-			t.inserts = append(t.inserts, i)
+			t.inserts = append(t.inserts, newInsertion(d, at, towards))
 		}
 	}
 	for range d.between(1, 6) {
 		t.moves = append(t.moves, moment())
 	}
+	if d.percent(10) { // all at once
+		at, towards := moment(), oneOf(d, engine.SideClient, engine.SideBackend)
+		t.peers[towards].resetAt = at - t.startAt
+		t.inserts = append(t.inserts, newInsertion(d, at, towards))
+		t.moves = append(t.moves, at)
+	}
+	slices.SortStableFunc(t.inserts, func(a, b insertion) int { return cmp.Compare(a.at, b.at) })
+	slices.Sort(t.moves)
 	for range d.between(0, 4) {
 		flags := engine.Readiness(d.IntN(16)) &^ engine.Broken
 		t.ghosts = append(t.ghosts, ghost{moment(), oneOf(d, engine.SideClient, engine.SideBackend), flags})
 	}
+	slices.SortStableFunc(t.ghosts, func(a, b ghost) int { return cmp.Compare(a.at, b.at) })
 }
 
 // newInsertion makes a ping whose length no peer uses. What goes to the backend is masked, as a client's is.
-func newInsertion(d dice, at int64) insertion {
-	i := insertion{at: at, towards: oneOf(d, engine.SideClient, engine.SideBackend)}
+func newInsertion(d dice, at int64, towards engine.Side) insertion {
+	i := insertion{at: at, towards: towards}
 	sender := ws.Server
 	if i.towards == engine.SideBackend {
 		sender = ws.Client
@@ -191,15 +214,21 @@ func newInsertion(d dice, at int64) insertion {
 
 func newPeerPlan(d dice, side engine.Side, t *tunnelPlan, volume, feed int) *peerPlan {
 	p := &peerPlan{}
-	p.stream = newStream(d, streamPlan{
+	sends := streamPlan{
 		side: side, extension: t.options.Extension, frames: d.logUniform(40),
 		largest: min(oneOf(d, 125, 3000, 70<<10, 300<<10), volume), total: volume,
 		illegal: d.percent(8), closes: d.percent(20), endless: d.percent(4), cut: d.percent(10),
-	})
+	}
+	bulk := d.percent(15) && volume > 100<<10
+	if bulk {
+		sends.smallest, sends.largest, sends.frames = 30<<10, min(300<<10, volume), d.between(1, 4)
+	}
+	p.stream = newStream(d, sends)
 	total := len(p.stream.bytes)
 	if d.percent(20) {
 		p.early = d.logUniform(min(total, feed))
 	}
+	p.quiet = d.percent(50)
 	p.planSending(d, total)
 	p.planReading(d, volume)
 	p.socket = socketPlan{
@@ -207,6 +236,10 @@ func newPeerPlan(d dice, side engine.Side, t *tunnelPlan, volume, feed int) *pee
 		shortRead: oneOf(d, 0, 0, 5, 30), shortWrite: oneOf(d, 0, 0, 5, 30), interrupted: oneOf(d, 0, 0, 0, 5),
 		earlyBlock: oneOf(d, 0, 0, 5, 20), blockFor: oneOf(d, 0, 10*microsecond, millisecond, 300*millisecond),
 		lateStatus: oneOf(d, 0, 50, 100), deafError: oneOf(d, 0, 50, 100),
+	}
+	if bulk { // comes fast enough to be spliced
+		p.chunk = max(p.chunk, d.between(10<<10, 100<<10))
+		p.socket.receive = max(p.socket.receive, d.between(20<<10, 300<<10))
 	}
 	p.socket.receive = max(p.socket.receive, total/150)
 	p.socket.send = max(p.socket.send, volume/300)

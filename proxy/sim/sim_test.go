@@ -16,6 +16,9 @@ import (
 	"culvert/proxy"
 )
 
+// coverageSeeds are enough to meet every situation.
+const coverageSeeds = 5000
+
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed with its trace instead of running many")
 	seedsFlag = flag.Int("seeds", defaultSeeds, "how many seeds to run")
@@ -41,6 +44,9 @@ func TestSimulation(t *testing.T) {
 			reported = time.Now()
 			t.Logf("%d of %d seeds, %d MB", i+1, *seedsFlag, sum.bytes>>20)
 		}
+	}
+	if missing := sum.coverage.Missing(); *seedsFlag >= coverageSeeds && len(missing) > 0 {
+		t.Errorf("the simulation never got there: %q", missing)
 	}
 	t.Logf("%d seeds in %v: %v", *seedsFlag, time.Since(begin).Round(time.Millisecond), &sum)
 }
@@ -74,16 +80,20 @@ type summary struct {
 	bytes      uint64
 	turns      uint64
 	nanos      int64
+	spliced    uint64
 	free, both int
+	coverage   Coverage
 }
 
 func (s *summary) add(r Report) {
 	if s.endings == nil {
-		s.endings = map[engine.Outcome]int{}
+		s.endings, s.coverage = map[engine.Outcome]int{}, Coverage{}
 	}
 	for outcome, n := range r.Endings {
 		s.endings[outcome] += n
 	}
+	s.coverage.Add(r.Coverage)
+	s.spliced += r.Spliced
 	s.moves += r.Moves
 	s.bytes += r.Bytes
 	s.turns += r.Turns
@@ -97,11 +107,14 @@ func (s *summary) add(r Report) {
 
 func (s *summary) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d moves, %d MB, %d turns, %v of virtual time; %d turned freely, %d compared\n",
-		s.moves, s.bytes>>20, s.turns, time.Duration(s.nanos).Round(time.Second), s.free, s.both)
+	fmt.Fprintf(&text, "%d moves, %d MB (%d spliced), %d turns, %v of virtual time; %d turned freely, %d compared\n",
+		s.moves, s.bytes>>20, s.spliced>>20, s.turns, time.Duration(s.nanos).Round(time.Second), s.free, s.both)
 	byReason := func(a, b engine.Outcome) int { return int(a.Reason)*4 + int(a.By) - int(b.Reason)*4 - int(b.By) }
 	for _, outcome := range slices.SortedFunc(maps.Keys(s.endings), byReason) {
 		fmt.Fprintf(&text, "%7d %s by %s\n", s.endings[outcome], proxy.ReasonName(outcome.Reason), outcome.By)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.coverage)) {
+		fmt.Fprintf(&text, "%9d %s\n", s.coverage[name], name)
 	}
 	return text.String()
 }

@@ -29,6 +29,8 @@ type socket struct {
 	eof         bool // StatusEOF was answered
 	broken      bool // a reset came
 	noticed     bool // ... and the proxy knows
+	errorTaken  bool // ... because a call took the error, of which the kernel knows nothing any more
+	moved       bool // ... and nor does the end, for it is another one now
 	fault       engine.Fault
 	readGate    bool
 	readGateAt  int64 // when it opens by itself
@@ -66,6 +68,7 @@ func newSocket(t *tunnel, side engine.Side) *socket {
 // note adds a call to the trace and to the digest, in which runs of the same seed must agree.
 func (s *socket) note(what string, n int, status engine.Status) (int, engine.Status) {
 	s.tunnel.note(uint64(s.side)<<8|uint64(status)<<16|uint64(what[0])<<24, uint64(n))
+	s.world.seen.call(what, n, status)
 	if s.world.trace != nil {
 		s.world.tracef("%s %s %d %s", s.tunnel.name(s.side), what, n, statusNames[status])
 	}
@@ -126,6 +129,8 @@ func (s *socket) afterRead() engine.Status {
 // emptied is what an empty receive buffer says.
 func (s *socket) emptied() engine.Status {
 	switch {
+	case s.broken && s.moved:
+		return engine.StatusEOF
 	case s.broken:
 		s.fails()
 		return engine.StatusFailed
@@ -139,7 +144,7 @@ func (s *socket) emptied() engine.Status {
 
 // fails: a call reports the error. The event that announced it may go with that.
 func (s *socket) fails() {
-	s.noticed = true
+	s.noticed, s.errorTaken = true, true
 	if s.dice.percent(s.plan.deafError) {
 		s.told = 0
 	}
@@ -301,6 +306,11 @@ func (s *socket) deliver() {
 	s.owner.Ready(s.label, r)
 }
 
+// untouched tells whether nothing has come of the peer since the tunnel was set up.
+func (s *socket) untouched() bool {
+	return s.arrived == s.read && !s.finArrived && !s.broken && s.told == 0
+}
+
 // readiness is what a new registration with an epoll set reports.
 func (s *socket) readiness() (r engine.Readiness) {
 	if s.readGate && (s.arrived > s.read || s.finArrived || s.broken) {
@@ -313,7 +323,10 @@ func (s *socket) readiness() (r engine.Readiness) {
 		r |= engine.Hangup
 	}
 	if s.broken {
-		r |= engine.Broken | engine.Readable | engine.Writable
+		r |= engine.Readable | engine.Writable | engine.Hangup
+		if !s.errorTaken {
+			r |= engine.Broken
+		}
 	}
 	return r
 }

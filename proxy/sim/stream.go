@@ -82,7 +82,8 @@ type streamPlan struct {
 	side      engine.Side
 	extension ws.Extension
 	frames    int
-	largest   int // payload bytes of one frame
+	smallest  int // payload bytes of one data frame: all sizes alike; 0: each order of magnitude alike
+	largest   int // payload bytes of one data frame
 	total     int // no further frame is begun beyond this many bytes
 	illegal   bool
 	closes    bool // a close frame, and something behind it
@@ -168,7 +169,11 @@ func (m *streamMaker) legalFrame() {
 			reserved |= 0x30
 		}
 		final := m.percent(75)
-		m.frame(final, opcode, reserved, m.logUniform(m.largest))
+		length := m.logUniform(m.largest)
+		if m.smallest > 0 {
+			length = m.between(m.smallest, m.largest)
+		}
+		m.frame(final, opcode, reserved, length)
 		m.fragmented = !final
 	}
 }

@@ -42,7 +42,7 @@ func difference(p *plan) string {
 	for i := range traces {
 		newWorld(p, Options{Move: i == 1, Trace: &traces[i]}).run()
 	}
-	staying, moving := calls(&traces[0]), calls(&traces[1])
+	staying, moving := callLines(&traces[0]), callLines(&traces[1])
 	for i := range min(len(staying), len(moving)) {
 		if staying[i] != moving[i] {
 			return fmt.Sprintf("%q became %q", staying[i], moving[i])
@@ -51,8 +51,8 @@ func difference(p *plan) string {
 	return fmt.Sprintf("%d calls became %d", len(staying), len(moving))
 }
 
-// calls returns the lines of a trace but those about moves.
-func calls(trace *bytes.Buffer) (lines []string) {
+// callLines returns the lines of a trace but those about moves.
+func callLines(trace *bytes.Buffer) (lines []string) {
 	for scanner := bufio.NewScanner(trace); scanner.Scan(); {
 		if line := scanner.Text(); !strings.Contains(line, " leaves loop ") && !strings.Contains(line, " goes on, on loop ") {
 			lines = append(lines, line)

@@ -174,13 +174,28 @@ func (t *tunnel) start() {
 			t.relay.Feed(side, bytes.Clone(t.sockets[side].stream.bytes[:n]))
 		}
 	}
+	for side, s := range t.sockets {
+		if s.peer.plan.quiet && s.untouched() && !t.over {
+			s.readGate = false
+			t.relay.Quiet(engine.Side(side))
+		}
+	}
 	t.relay.Start()
+	for _, s := range t.sockets {
+		if s.told != 0 && !s.gone {
+			s.tell(0) // what nobody was told yet
+		}
+	}
 }
 
 // ends returns the sockets as the relay knows them.
 func (t *tunnel) ends() (ends [2]engine.End) {
 	for side, s := range t.sockets {
-		ends[side] = t.world.hooks.end(s)
+		var end engine.End = s
+		if t.world.plan.pipes > 0 {
+			end = splicingSocket{s}
+		}
+		ends[side] = t.world.hooks.end(end)
 	}
 	return ends
 }
@@ -194,6 +209,7 @@ func (t *tunnel) insert(i insertion) {
 	t.tracef("a ping of ours towards the %s: accepted %t", i.towards, accepted)
 	t.note(uint64(i.towards)<<1, uint64(waiting))
 	if !accepted {
+		t.world.seen.situations[insertRefused]++
 		d.inserts = d.inserts[:len(d.inserts)-1]
 		if waiting < engine.InsertMax && !source.eof && !source.noticed {
 			t.failf("an insertion was refused although only %d wait", waiting)

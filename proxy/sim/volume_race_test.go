@@ -3,4 +3,4 @@
 package sim
 
 // defaultSeeds are fewer under the race detector, which makes them ten times as slow.
-const defaultSeeds = 300
+const defaultSeeds = 1000

@@ -2,5 +2,5 @@
 
 package sim
 
-// defaultSeeds take about 20 s on one core.
-const defaultSeeds = 3000
+// defaultSeeds take 10 to 20 s on one core.
+const defaultSeeds = 8000

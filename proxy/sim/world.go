@@ -36,10 +36,13 @@ type Report struct {
 	Digest uint64
 	// Endings counts how the tunnels ended.
 	Endings map[engine.Outcome]int
-	// Moves counts exports; Bytes what was relayed; Turns those of all loops.
-	Moves int
-	Bytes uint64
-	Turns uint64
+	// Moves counts exports; Bytes what was relayed, Spliced what of it through pipes; Turns those of all loops.
+	Moves   int
+	Bytes   uint64
+	Turns   uint64
+	Spliced uint64
+	// Coverage counts the situations that were met.
+	Coverage Coverage
 	// Nanos is the virtual time that passed.
 	Nanos int64
 }
@@ -60,7 +63,9 @@ type world struct {
 	loops   []*loop
 	tunnels []*tunnel
 	moves   int
+	scratch []byte // of a pipe's size
 	tally   map[engine.Outcome]int
+	seen    seen
 	failure string
 }
 
@@ -90,8 +95,11 @@ func newWorld(p *plan, options Options) *world {
 		plan: p, move: options.Move, trace: options.Trace, hooks: options.hooks.orNone(),
 		now: epoch, tally: map[engine.Outcome]int{},
 	}
-	for i, size := range p.readBuffer {
-		w.loops = append(w.loops, newLoop(w, i, size))
+	for i := range p.loops {
+		w.loops = append(w.loops, newLoop(w, i))
+	}
+	if p.pipes > 0 {
+		w.scratch = make([]byte, pipeBytes)
 	}
 	for i, t := range p.tunnels {
 		w.tunnels = append(w.tunnels, newTunnel(w, i, t))
@@ -121,9 +129,14 @@ func (w *world) run() Report {
 	if w.failure == "" {
 		w.checkEnd()
 	}
-	r := Report{Failure: w.failure, Free: w.plan.free, Endings: w.tally, Moves: w.moves, Nanos: w.now - epoch}
+	r := Report{
+		Failure: w.failure, Free: w.plan.free, Endings: w.tally, Moves: w.moves, Nanos: w.now - epoch,
+		Coverage: w.seen.coverage(),
+	}
 	for _, l := range w.loops {
+		l.workspace.ClosePipes()
 		r.Turns += l.turns
+		r.Spliced += l.workspace.Counters.Spliced
 		r.Bytes += l.workspace.Counters.Relayed[0] + l.workspace.Counters.Relayed[1]
 	}
 	for _, t := range w.tunnels {
@@ -172,7 +185,11 @@ func (w *world) turnTogether() {
 		}
 	}
 	for _, l := range w.loops {
-		l.plan()
+		// Timers that were armed at another time, but are due at the same, make for other turns in between. They must
+		// not let a loop go on earlier.
+		if l.plan(); busy {
+			l.turnAt = w.now + turnGap
+		}
 	}
 }
 
