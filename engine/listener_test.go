@@ -94,16 +94,15 @@ func TestAnAddressInUseIsRefusedUnlessShared(t *testing.T) {
 func TestListenersTakeTheFamiliesOfTheirAddress(t *testing.T) {
 	const none = ""
 	for _, test := range []struct {
-		listen  string
-		from4   string // the client's address as Accepted is told; none: not reachable
-		from6   string
-		dialled string
+		listen string
+		from4  string // the client's address as Accepted is told; none: not reachable
+		from6  string
 	}{
-		{"127.0.0.1:0", "127.0.0.1", none, "127.0.0.1"},
-		{"0.0.0.0:0", "127.0.0.1", none, "127.0.0.1"},
-		{"[::1]:0", none, "::1", "::1"},
-		{"[::]:0", "127.0.0.1", "::1", "::1"},
-		{"[::ffff:127.0.0.1]:0", "127.0.0.1", none, "127.0.0.1"},
+		{"127.0.0.1:0", "127.0.0.1", none},
+		{"0.0.0.0:0", "127.0.0.1", none},
+		{"[::1]:0", none, "::1"},
+		{"[::]:0", "127.0.0.1", "::1"},
+		{"[::ffff:127.0.0.1]:0", "127.0.0.1", none},
 	} {
 		t.Run(test.listen, func(t *testing.T) {
 			l := startLoop(t)
@@ -111,12 +110,21 @@ func TestListenersTakeTheFamiliesOfTheirAddress(t *testing.T) {
 			listener := listen(t, l, netip.MustParseAddrPort(test.listen), false, g)
 			for host, want := range map[string]string{"127.0.0.1": test.from4, "::1": test.from6} {
 				address := netip.AddrPortFrom(netip.MustParseAddr(host), listener.Address().Port())
+				before := g.accepted.Load()
 				d := &dialProbe{result: make(chan error, 1)}
 				l.do(func() { d.start(l.loop, address) })
-				if err := <-d.result; (err == nil) != (want != none) {
-					t.Errorf("dialling %s: %v", address, err)
-				}
+				err := <-d.result
 				if want == none {
+					// Somebody else's socket may have that port on that address.
+					l.do(func() {})
+					l.do(func() {})
+					if g.accepted.Load() != before {
+						t.Errorf("%s was accepted", address)
+					}
+					continue
+				}
+				if err != nil {
+					t.Errorf("dialling %s: %v", address, err)
 					continue
 				}
 				if got := <-g.peers; got.Addr().String() != want || got.Port() == 0 {

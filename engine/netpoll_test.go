@@ -128,7 +128,7 @@ func TestALoopParksWhileIdle(t *testing.T) {
 	const idle = time.Second
 	var before, after unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
-	<-time.After(idle)
+	<-time.After(idle) // that nothing happens is no condition to wait for
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &after)
 	parked(t, l)
 	last := l.counters()

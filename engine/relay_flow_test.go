@@ -112,7 +112,7 @@ func TestBothDirectionsBlockedCostNothing(t *testing.T) {
 	before := l.counters()
 	parked(t, l)
 	const blocked = 2 * time.Second
-	<-time.After(blocked)
+	<-time.After(blocked) // that nothing happens is no condition to wait for
 	after := l.counters()
 	// A window probe or a late acknowledgement may wake the loop a few times; a spin would be tens of thousands.
 	if parks, turns, events := after.Parks-before.Parks, after.Turns-before.Turns, after.Events-before.Events; parks > 8 || turns > 8 || events > 8 {

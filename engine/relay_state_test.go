@@ -43,7 +43,7 @@ func (r *relayRig) move(to driver) {
 			r.t.Errorf("restored with %v, %q follows", err, rest)
 			return
 		}
-		if again := r.relay.AppendState(nil); !bytes.Equal(again, state[:len(state)]) {
+		if again := r.relay.AppendState(nil); !bytes.Equal(again, state) {
 			r.t.Error("exported again, the state differs")
 		}
 		r.relay.Start()
