@@ -164,12 +164,32 @@ func (x *exchange) answerHead(rest []byte) {
 		check.Observe(field.Name, field.Value)
 	}
 	agreement, reason := check.Decide()
-	if reason != ws.NoReason {
-		x.record.detail = reason.String()
+	detail := reason.String()
+	if reason == ws.NoReason {
+		detail = x.switchingFault()
+	}
+	if detail != "" {
+		x.record.detail = detail
 		x.refuse(EndBadUpgradeAnswer, engine.SideBackend)
 		return
 	}
 	x.shard.beginTunnel(x, agreement, rest)
+}
+
+// switchingFault says by a stable token why a 101 whose WebSocket fields are right opens no tunnel all the same, "" when
+// nothing is wrong. Where the stream begins must not be open to doubt: a 101 has no body (RFC 9110 8.6, RFC 9112 6.1),
+// though a length of 0 is harmless, and common.
+func (x *exchange) switchingFault() string {
+	length, _ := x.responseHead.ContentLength()
+	switch {
+	case x.responseHead.Version() != http1.HTTP11: // which has no 1xx (RFC 9110 15.2)
+		return "switching-on-http10"
+	case length > 0, x.responseHead.Chunked():
+		return "switching-with-body"
+	case x.request != nil: // frames would follow a part of the request
+		return "switching-early"
+	}
+	return ""
 }
 
 // requestMethod is as much of the method as the framing of an answer depends on.

@@ -43,6 +43,12 @@ func (c frameCase) run(t *testing.T, feed string) {
 		send += proxytest.ClientText("trailing")
 	}
 	client, conn := c.open(t, p, backend, send, feed)
+	c.finish(t, p, client, conn)
+}
+
+// finish compares what comes of what was sent.
+func (c frameCase) finish(t *testing.T, p *proxytest.Proxy, client, conn *proxytest.Conn) {
+	t.Helper()
 	sender, receiver, by := client, conn, "client"
 	if c.fromBackend {
 		sender, receiver, by = conn, client, "backend"

@@ -55,6 +55,9 @@ func (x *exchange) headCut() {
 func (x *exchange) parse(bytes []byte) {
 	w := &x.shard.loop.Workspace
 	n, err := x.requestHead.Parse(bytes, x.shard.server.headLimits)
+	if n == 0 { // refused, or not whole: whatever is answered, HEAD has no body
+		x.headMethod = string(x.requestHead.Method()) == "HEAD"
+	}
 	switch {
 	case err != nil:
 		x.record.detail = err.Reason.String()
