@@ -41,6 +41,7 @@ func (r *Relay) splice(d *direction) (n int, status Status, ok bool) {
 	w.charge(int64(n))
 	r.emptyPipe(d)
 	if d.pipe != nil {
+		w.Counters.Pauses++
 		w.memory.stalled.touch(r)
 	}
 	return n, status, true
@@ -65,7 +66,6 @@ func (r *Relay) emptyPipe(d *direction) {
 		}
 		if status != StatusReady {
 			d.blocked = true
-			w.Counters.Pauses++
 			r.schedule()
 			return
 		}
