@@ -92,6 +92,7 @@ func TestFramesBehindASplicedPayloadAreJudged(t *testing.T) {
 			work.Go(func() {
 				if got := r.peers[1-side].receiveInPieces(newRandom(2), len(passed), 300_000, false); !bytes.Equal(got, passed) {
 					t.Errorf("from the %s %d of %d bytes arrived, or others", Side(side), len(got), len(passed))
+					_ = r.peers[1-side].Close() // its sender is not kept waiting
 				}
 			})
 		}
