@@ -95,7 +95,10 @@ func (x *pressure) push(from, size, total int) *producer {
 // standstill waits until none of the producers gets rid of a byte any more, and returns what the proxy says then.
 func (x *pressure) standstill(producers ...*producer) samples {
 	x.t.Helper()
-	const quiet = 5 // looks in a row
+	const (
+		quiet    = 5       // looks in a row
+		hopeless = 4 << 20 // bytes, beyond which there will be no standstill
+	)
 	last, looks := int64(-1), 0
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -105,8 +108,12 @@ func (x *pressure) standstill(producers ...*producer) samples {
 		for _, p := range producers {
 			now += p.accepted.Load()
 		}
+		held := s.sum("culvert_relay_pending_bytes")
+		if held > hopeless {
+			x.t.Fatalf("%.0f bytes are held already: the source is not paused", held)
+		}
 		looks++
-		if now != last || s.sum("culvert_relay_pending_bytes") == 0 {
+		if now != last || held == 0 {
 			last, looks = now, 0
 		}
 		return looks >= quiet
