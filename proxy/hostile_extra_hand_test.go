@@ -24,6 +24,7 @@ func extraTests() []hostileTest {
 		{"X05/70-KiB-then-FIN", testEarlyFramesThenLeave},
 		{"X06/1xx-to-a-client-that-does-not-read", testInterimFlood},
 		{"X28/bytes-behind-an-ordinary-request", testBytesBehindRequest},
+		{"X29/urgent-bytes", testUrgentBytes},
 		{"X32/secrets-in-the-log", testLogKeepsSecrets},
 		{"X32/hostile-text-in-the-log", testLogEscapes},
 	}
@@ -223,6 +224,30 @@ func testBytesBehindRequest(t *testing.T) {
 	client.Close()
 	<-sent
 	wantLog(t, p, okLog)
+}
+
+// testUrgentBytes: TCP's urgent data is no part of the stream: it neither reaches the backend nor stops the tunnel.
+func testUrgentBytes(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
+	client, conn := p.Tunnel(t)
+	message := proxytest.ClientText("urgent")
+	for cut := range len(message) {
+		client.Send(message[:cut])
+		if err := client.SendUrgent('!'); err != nil {
+			t.Fatal(err)
+		}
+		if !client.UntilRead() { // else the next urgent byte would make this one an ordinary one
+			t.Fatal("the proxy does not read on")
+		}
+		client.Send(message[cut:])
+		conn.Want(message)
+	}
+	client.CloseWrite()
+	conn.WantEOF()
+	conn.Close()
+	client.WantEOF()
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 closed client")
 }
 
 // forwardedChains: who the client is, on the word of trusted proxies.

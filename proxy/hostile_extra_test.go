@@ -91,6 +91,8 @@ var extraCases = []hostileCase{
 		", 127.0.0.1¶X-Forwarded-Proto: http¶X-Forwarded-Port: {port}¶X-Forwarded-Client-Srcport: {client-port}¶Connection: close¶¶").with(trusted),
 	refused("X14/head-refused", "HEAD / HTTP/1.1¶Host: a¶X : 1¶¶", "400", "bad-request client space-before-colon").with(headOnly),
 	refused("X14/head-with-length", "HEAD / HTTP/1.1¶Host: a¶Content-Length: 5¶¶hello", "501", "not-implemented client request-body").with(headOnly),
+	passed("X16/trusted-peer-lets-underscores-pass", plain("X_Forwarded_For: 6.6.6.6¶X-Forwarded_Proto: https¶SLB.ID: x¶X-Forwarded-Host: b¶SLB-IP: y¶"),
+		"GET / HTTP/1.1¶Host: a¶X-Forwarded-Host: b¶SLB-IP: y¶{forwarded}Connection: close¶¶").with(trusted),
 	passed("X17/empty-line-before", "¶"+plain(""), ordinaryForwarded),
 	bad("X17/two-empty-lines-before", "¶¶"+plain(""), "too-many-empty-lines"),
 	passed("X18/unknown-expectation", plain("Expect: 200-maybe¶"), ordinaryForwarded),

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 
@@ -59,9 +60,18 @@ func requestTarget(head *http1.RequestHead) []byte {
 // keepUntrusted leaves out Expect: requests with a body are not relayed yet, so there is nothing to wait for.
 func keepUntrusted(f http1.Field) bool { return f.ID != http1.FieldExpect }
 
-// keepTrusted also leaves out the headers that are written anew, with the trusted peer's value in them.
+// keepTrusted also leaves out the headers that are written anew, with the trusted peer's value in them, and those spelled
+// with another separator than '-': no proxy writes them so, but one may let them pass from its client, and a backend that
+// maps names to variables cannot tell them from the right ones (RFC 3875 4.1.18).
 func keepTrusted(f http1.Field) bool {
+	if f.Class&http1.ClassForwarded != 0 && bytes.ContainsFunc(f.Name, oddSeparator) {
+		return false
+	}
 	return f.ID != http1.FieldExpect && f.ID != http1.FieldXForwardedFor
+}
+
+func oddSeparator(r rune) bool {
+	return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
 // appendForwarded appends our forwarded headers. A trusted proxy's X-Forwarded-For is continued, and what it says of

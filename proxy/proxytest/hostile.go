@@ -96,6 +96,12 @@ func (c *Conn) Queues() (unsent, unread int) {
 	return c.unacknowledged(), unread
 }
 
+// SendUrgent sends one byte of urgent data (RFC 9293 3.8.5), which is no part of the stream.
+func (c *Conn) SendUrgent(b byte) (err error) {
+	c.withDescriptor(func(fd int) { err = unix.Sendto(fd, []byte{b}, unix.MSG_OOB, nil) })
+	return err
+}
+
 // CloseAndCount closes a backend that is served by a script, and returns how many connections it had in all: those that
 // nobody has accepted yet are waited for.
 func (b *Backend) CloseAndCount(t testing.TB) int {
