@@ -111,6 +111,10 @@ func newSteppedLoop(t testing.TB) *steppedLoop {
 	t.Helper()
 	l := &steppedLoop{t: t, loop: newTestLoop(t)}
 	l.now = l.loop.Now()
+	// The timerfd knows the real time only.
+	if err := removeEvents(l.loop.set, l.loop.ticker.fd); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(l.loop.Abandon)
 	return l
 }
