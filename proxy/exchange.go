@@ -59,6 +59,8 @@ type exchange struct {
 	headMethod      bool // the method is HEAD
 	http10          bool // the client speaks HTTP/1.0
 	clientReadable  bool // the client may have sent more than was read
+	clientFinishing bool // the client's FIN was announced; bytes may be unread before it
+	clientBroken    bool // an error of the client's socket was announced
 	backendReadable bool // the backend too
 	clientFinished  bool // the client's FIN was read
 	admitted        bool // counted for record.client by the per-client bound
@@ -102,20 +104,23 @@ func (x *exchange) clientReady(r engine.Readiness) {
 	if r&engine.Readable == 0 {
 		return
 	}
+	// Noted now: what comes together with the head is told only once.
+	x.clientFinishing = x.clientFinishing || r&engine.Hangup != 0
+	x.clientBroken = x.clientBroken || r&engine.Broken != 0
 	x.clientReadable = true
 	if x.state == exchangeReadingHead {
 		x.readHead()
 		return
 	}
-	x.readEarly(r)
+	x.readEarly()
 }
 
 // readEarly takes what the client sends before its answer: for an upgrade it is kept for the tunnel, up to one read
 // buffer, then reading pauses. For an ordinary request nothing may follow, and a FIN means nothing.
-func (x *exchange) readEarly(r engine.Readiness) {
+func (x *exchange) readEarly() {
 	w := &x.shard.loop.Workspace
 	if !x.upgrade {
-		if r&engine.Broken != 0 {
+		if x.clientBroken {
 			x.clientGone()
 		}
 		return
@@ -134,7 +139,7 @@ func (x *exchange) readEarly(r engine.Readiness) {
 			return
 		}
 	}
-	if r&(engine.Broken|engine.Hangup) != 0 {
+	if x.clientFinishing || x.clientBroken {
 		x.clientGone() // its FIN stands behind bytes that are not read yet
 	}
 }

@@ -36,7 +36,7 @@ func (x *exchange) readHead() {
 		}
 	}
 	if x.state == exchangeDialing || x.state == exchangeAwaiting {
-		x.readEarly(0)
+		x.readEarly()
 	}
 }
 

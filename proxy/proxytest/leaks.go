@@ -1,12 +1,14 @@
 package proxytest
 
 import (
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +18,20 @@ import (
 // tests at the far ends need some too.
 const testProcessors = 4
 
+// testsAtOnce is how many parallel tests run at a time, unless -parallel says otherwise: they wait more than they compute.
+const testsAtOnce = 6
+
 // Main runs the tests of a package and returns the exit status: 1 also if a goroutine or a descriptor outlives them.
 //
 //	func TestMain(m *testing.M) { os.Exit(proxytest.Main(m)) }
 func Main(m *testing.M) int {
 	runtime.GOMAXPROCS(max(testProcessors, runtime.GOMAXPROCS(0)))
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", strconv.Itoa(testsAtOnce))
+	}
 	useNetworkOnce()
 	before := openDescriptors()
 	status := m.Run()
