@@ -219,9 +219,10 @@ func newPeerPlan(d dice, side engine.Side, t *tunnelPlan, volume, feed int) *pee
 		largest: min(oneOf(d, 125, 3000, 70<<10, 300<<10), volume), total: volume,
 		illegal: d.percent(8), closes: d.percent(20), endless: d.percent(4), cut: d.percent(10),
 	}
-	bulk := d.percent(15) && volume > 100<<10
+	bulk := d.percent(20) && volume > 100<<10
 	if bulk {
 		sends.smallest, sends.largest, sends.frames = 30<<10, min(300<<10, volume), d.between(1, 4)
+		sends.endless = d.percent(30)
 	}
 	p.stream = newStream(d, sends)
 	total := len(p.stream.bytes)

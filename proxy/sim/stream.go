@@ -258,7 +258,7 @@ func (m *streamMaker) illegalFrame() {
 // endlessFrame adds a frame of a terabyte of which little comes.
 func (m *streamMaker) endlessFrame() {
 	const declared = 1 << 40
-	m.add(m.header(m.dataOpcode(), declared), m.logUniform(1<<16), 0)
+	m.add(m.header(m.dataOpcode(), declared), m.logUniform(200<<10), 0)
 	last := &m.stream.frames[len(m.stream.frames)-1]
 	last.end = last.payload + declared
 }

@@ -3,4 +3,4 @@
 package sim
 
 // defaultSeeds take 10 to 20 s on one core.
-const defaultSeeds = 8000
+const defaultSeeds = 6000
