@@ -21,8 +21,8 @@ type Counters struct {
 	Relayed [2]uint64
 	// Pauses counts the times a source was paused because the other side was full.
 	Pauses uint64
-	// PendingBytes is the number of bytes held now because the other side did not take them; PendingPeak the most
-	// that one direction ever held.
+	// PendingBytes is the number of bytes held now because the other side did not take them, in memory and in pipes;
+	// PendingPeak the most that one direction ever held in memory.
 	PendingBytes, PendingPeak uint64
 	// Spliced counts the bytes that went through a pipe, PipesOpen the pipes open now, PipesRefused the times that none
 	// was to be had and the bytes were copied instead.

@@ -126,7 +126,7 @@ var engineMetrics = func() []engineMetric {
 		metric("dial_failures_total", "Attempts to connect to a backend that were refused or failed at once.", counter, 1, func(c *engine.Counters) uint64 { return c.DialFailures }),
 		metric("relay_pauses_total", "Times a source was paused because the other side was full.", counter, 1, func(c *engine.Counters) uint64 { return c.Pauses }),
 		metric("relay_pending_bytes", "Bytes held now because the other side did not take them.", gauge, 1, func(c *engine.Counters) uint64 { return c.PendingBytes }),
-		metric("relay_pending_peak_bytes", "Most bytes that one direction of a relay ever held.", gauge, 1, func(c *engine.Counters) uint64 { return c.PendingPeak }),
+		metric("relay_pending_peak_bytes", "Most bytes of memory that one direction of a relay ever held; what is in a pipe is not among them.", gauge, 1, func(c *engine.Counters) uint64 { return c.PendingPeak }),
 		metric("spliced_bytes_total", "Bytes that went from socket to socket without entering user space.", counter, 1, func(c *engine.Counters) uint64 { return c.Spliced }),
 		metric("splice_pipes_open", "Pipes for splicing open now.", gauge, 1, func(c *engine.Counters) uint64 { return c.PipesOpen }),
 		metric("splice_pipes_refused_total", "Times no pipe was to be had and payload was copied.", counter, 1, func(c *engine.Counters) uint64 { return c.PipesRefused }),
