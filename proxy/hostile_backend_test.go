@@ -126,9 +126,10 @@ func backendTests() []hostileTest {
 		{"B08/all-unroutable", func(t *testing.T) {
 			testNoBackend(t, "{502}", "request 502 connect-failed backend unreachable", 2, unroutable, unroutable)
 		}},
-		{"B08/all-silent-in-all", func(t *testing.T) { // 100 ms for the first try, what is left of 150 ms for the second
-			testNoBackend(t, "{504}", "request 504 connect-timeout backend timeout", 2, proxytest.NeverAnswers(t), proxytest.NeverAnswers(t), proxytest.NeverAnswers(t))
+		{"B08/all-silent", func(t *testing.T) { // three tries of the short time for one
+			testNoBackend(t, "{504}", "request 504 connect-timeout backend timeout", 3, proxytest.NeverAnswers(t), proxytest.NeverAnswers(t), proxytest.NeverAnswers(t), proxytest.NeverAnswers(t))
 		}},
+		{"B08/silent-for-too-long", testConnectTotal},
 		{"B08/refuses-then-silent", func(t *testing.T) {
 			testNoBackend(t, "{504}", "request 504 connect-timeout backend timeout", 2, proxytest.Refuses(t), proxytest.NeverAnswers(t))
 		}},
@@ -147,7 +148,7 @@ func startUnreachable(t *testing.T, backend *proxytest.Backend, addresses ...net
 		backends = append(backends, backend)
 	}
 	return proxytest.Start(t, proxytest.Options{Backends: backends, Addresses: addresses, Config: func(c *proxy.Config) {
-		c.Timeouts.Connect, c.Timeouts.ConnectTotal = 100*time.Millisecond, 150*time.Millisecond
+		c.Timeouts.Connect, c.Timeouts.ConnectTotal = 100*time.Millisecond, proxytest.Patience
 		if backend != nil { // it comes last
 			c.Backends = append(c.Backends[1:len(c.Backends):len(c.Backends)], c.Backends[0])
 		}
@@ -176,11 +177,24 @@ func testNextBackend(t *testing.T, address netip.AddrPort) {
 	}
 }
 
-// testNoBackend: none can be reached, and the number of tries and their time together are bounded.
+// testNoBackend: none can be reached, and the number of tries is bounded.
 func testNoBackend(t *testing.T, answer, log string, tries int, addresses ...netip.AddrPort) {
-	p := startUnreachable(t, nil, addresses...)
+	wantNoBackend(t, startUnreachable(t, nil, addresses...), addresses[0], answer, log, tries)
+}
+
+// testConnectTotal: the time for all tries together is over during the first.
+func testConnectTotal(t *testing.T) {
+	addresses := []netip.AddrPort{proxytest.NeverAnswers(t), proxytest.NeverAnswers(t)}
+	p := proxytest.Start(t, proxytest.Options{Addresses: addresses, Config: func(c *proxy.Config) {
+		c.Timeouts.Connect, c.Timeouts.ConnectTotal = proxytest.Patience, 100*time.Millisecond
+	}})
+	wantNoBackend(t, p, addresses[0], "{504}", "request 504 connect-timeout backend timeout", 1)
+}
+
+func wantNoBackend(t *testing.T, p *proxytest.Proxy, address netip.AddrPort, answer, log string, tries int) {
+	t.Helper()
 	client := p.Dial(t)
-	expand := expander(p, client, addresses[0])
+	expand := expander(p, client, address)
 	client.Send(expand(chatRequest) + helloFrames)
 	client.Want(expand(answer))
 	client.WantEOF()

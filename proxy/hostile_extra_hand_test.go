@@ -107,7 +107,7 @@ var mebibyte = strings.Repeat(proxytest.ClientFrame(gobwas.OpBinary, strings.Rep
 func testAnswerAgainstEarlyFrames(t *testing.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
-		c.Timeouts.Linger = 500 * time.Millisecond
+		c.Timeouts.Linger = 2 * time.Second
 	}})
 	client := p.Dial(t)
 	expand := expander(p, client, b.Address())
@@ -204,7 +204,7 @@ func testInterimFlood(t *testing.T) {
 func testBytesBehindRequest(t *testing.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
-		c.Timeouts.Linger = 500 * time.Millisecond
+		c.Timeouts.Linger = 2 * time.Second
 	}})
 	client := p.Dial(t)
 	expand := expander(p, client, b.Address())

@@ -244,7 +244,7 @@ func frameTests() []hostileTest {
 func testDeclaredLength(t *testing.T, length int64, side string) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: func(c *proxy.Config) {
-		c.Timeouts.Idle = 300 * time.Millisecond
+		c.Timeouts.Idle = time.Second
 	}})
 	client, conn := p.Tunnel(t)
 	sender, receiver, frame := client, conn, proxytest.ClientHeader(length)+"begin"

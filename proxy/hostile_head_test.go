@@ -103,7 +103,7 @@ var headCases = []hostileCase{
 // justWhole is for inputs that are too long to be fed otherwise. Of such a client not everything is read.
 func justWhole(c *hostileCase) {
 	c.onlyWhole = true
-	c.change = func(config *proxy.Config) { config.Timeouts.Linger = 500 * time.Millisecond }
+	c.change = func(config *proxy.Config) { config.Timeouts.Linger = 2 * time.Second }
 }
 
 // H01 to H04: what frames a body. Requests that have one are answered with 501 in this version.
@@ -168,7 +168,7 @@ var forwardedCases = []hostileCase{
 func trusted(c *hostileCase) { c.change = trustLoopback }
 
 // shortHead makes clients late soon.
-func shortHead(c *proxy.Config) { c.Timeouts.ClientHead = 300 * time.Millisecond }
+func shortHead(c *proxy.Config) { c.Timeouts.ClientHead = 500 * time.Millisecond }
 
 // deadlineTests: H15 and H16, the absolute deadline of a request's head.
 func deadlineTests() []hostileTest {
