@@ -8,8 +8,8 @@ import (
 // frameStage is the relay's stage for one direction of a WebSocket tunnel: it lets whole, legal headers and their
 // payload pass, and ends the tunnel in front of an illegal one.
 type frameStage struct {
-	scanner  ws.Scanner
-	messages *uint64 // the loop's count of messages in this direction; nil: not counted
+	scanner ws.Scanner
+	tunnel  *tunnel // whose stage it is; nil: nobody's, and nothing is counted
 }
 
 // NewFrameStage returns the stage for one direction of a tunnel, for whoever drives a relay without a Server.
@@ -23,8 +23,8 @@ func NewFrameStage(options ws.Options) engine.Stage {
 func (s *frameStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict {
 	before := s.scanner.Messages()
 	r := s.scanner.Scan(p)
-	if s.messages != nil {
-		*s.messages += s.scanner.Messages() - before
+	if s.tunnel != nil {
+		s.tunnel.note(s, s.scanner.Messages()-before)
 	}
 	forward := r.Forward
 	if r.Boundary >= 0 && !s.scanner.Closed() {

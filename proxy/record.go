@@ -98,12 +98,14 @@ type tunnelRecord struct {
 	opened  int64 // Monotonic ns
 	backend *backend
 	text    string // host, a space, which neither has in it (RFC 9112 section 3), URI
+
+	closedFirst engine.Side // who sent the first close frame; SideNone: nobody did
 }
 
 func (r *record) forTunnel(now int64) *tunnelRecord {
 	host, uri := r.textAt(textHost), r.textAt(textURI)
 	host, uri = host[:min(len(host), maxTunnelText)], uri[:min(len(uri), maxTunnelText)]
-	return &tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: string(host) + " " + string(uri)}
+	return &tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: string(host) + " " + string(uri), closedFirst: engine.SideNone}
 }
 
 func (t *tunnelRecord) host() string {

@@ -60,15 +60,48 @@ func (s *Server) endDownTo(allowed int64) {
 	if excess <= 0 {
 		return
 	}
-	share := int(excess)/len(s.shards) + 1
-	if allowed == 0 {
-		share = int(excess)
+	loads := make([]int64, len(s.shards))
+	for i, h := range s.shards {
+		loads[i] = h.load.Load()
+	}
+	share := make(map[*shard]int, len(s.shards))
+	for i, n := range shares(excess, loads) {
+		share[s.shards[i]] = int(n)
 	}
 	s.everywhere(func(h *shard) {
-		n := min(share, h.streams.count)
+		n := min(share[h], h.streams.count)
 		h.streams.endOldest(n)
-		h.exchanges.endOldest(share - n)
+		h.exchanges.endOldest(share[h] - n)
 	})
+}
+
+// shares divides a number of connections to be ended among loops, in proportion to what each has; what does not divide
+// goes to the fullest.
+func shares(excess int64, loads []int64) []int64 {
+	total := int64(0)
+	for _, load := range loads {
+		total += load
+	}
+	excess = min(excess, total)
+	parts := make([]int64, len(loads))
+	for i, load := range loads {
+		parts[i] = excess * load / max(total, 1)
+		loads[i] -= parts[i]
+	}
+	for _, part := range parts {
+		excess -= part
+	}
+	for ; excess > 0; excess-- {
+		fullest := 0
+		for i := range loads {
+			if loads[i] > loads[fullest] {
+				fullest = i
+			}
+		}
+		parts[fullest]++
+		loads[fullest]--
+	}
+	return parts
 }
 
 // settle gives the lingering closes a moment, so that the last FINs and bytes are not destroyed by resets.

@@ -45,10 +45,22 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 // tunnelStages joins a tunnel's stages to the loop's counters.
 func (h *shard) tunnelStages(t *tunnel) (stages [2]engine.Stage) {
 	for side := range t.stages {
-		t.stages[side].messages = &h.counters.messages[side]
+		t.stages[side].tunnel = t
 		stages[side] = &t.stages[side]
 	}
 	return stages
+}
+
+// note takes note of what a stage saw: complete messages, and which side said first that it wants to close.
+func (t *tunnel) note(s *frameStage, messages uint64) {
+	side := engine.SideClient
+	if s == &t.stages[engine.SideBackend] {
+		side = engine.SideBackend
+	}
+	t.shard.counters.messages[side] += messages
+	if t.record.closedFirst == engine.SideNone && s.scanner.Closed() {
+		t.record.closedFirst = side
+	}
 }
 
 // handOver starts a stream's relay with what the exchange still holds, and retires the exchange.
@@ -78,6 +90,9 @@ func (h *shard) handOver(r *engine.Relay, x *exchange, head *engine.Pending, res
 func (t *tunnel) RelayOver(_ *engine.Relay, o engine.Outcome) {
 	h := t.shard
 	h.streams.remove(&t.link)
+	if o.Reason == engine.EndClosed && t.record.closedFirst != engine.SideNone {
+		o.By = t.record.closedFirst // who sent its FIN first says little: RFC 6455 7.1.1 leaves that to the server
+	}
 	t.record.backend.active.Add(-1)
 	h.counters.tunnelsEnded[o.Reason]++
 	h.log.tunnelEnd(t, o, h.loop.Now())

@@ -17,7 +17,7 @@ var errTunnelState = errors.New("not an exported tunnel of a known version, or c
 // The connections travel as descriptors, beside it. Multi-byte numbers are little-endian, strings are preceded by
 // their length in two bytes.
 func (t *tunnel) appendState(b []byte) []byte {
-	b = append(b, tunnelStateVersion)
+	b = append(b, tunnelStateVersion, byte(t.record.closedFirst))
 	b = binary.LittleEndian.AppendUint64(b, t.record.id)
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.record.opened))
 	client, _ := t.record.client.MarshalBinary() // never fails
@@ -33,13 +33,14 @@ func (t *tunnel) appendState(b []byte) []byte {
 // restoreTunnel takes over an exported tunnel between two connections of this loop. The caller starts its relay. A
 // backend that this server does not know is kept by name for the log; it counts for nobody.
 func (h *shard) restoreTunnel(b []byte, ends [2]engine.End) (*tunnel, error) {
-	if len(b) < 17 || b[0] != tunnelStateVersion {
+	if len(b) < 18 || b[0] != tunnelStateVersion || engine.Side(b[1]) > engine.SideNone {
 		return nil, errTunnelState
 	}
 	t := &tunnel{shard: h, record: new(tunnelRecord)}
-	t.record.id = binary.LittleEndian.Uint64(b[1:])
-	t.record.opened = int64(binary.LittleEndian.Uint64(b[9:]))
-	b = b[17:]
+	t.record.closedFirst = engine.Side(b[1])
+	t.record.id = binary.LittleEndian.Uint64(b[2:])
+	t.record.opened = int64(binary.LittleEndian.Uint64(b[10:]))
+	b = b[18:]
 	var texts [5][]byte
 	for i := range texts {
 		if len(b) < 2 || len(b)-2 < int(binary.LittleEndian.Uint16(b)) {
