@@ -108,9 +108,10 @@ func (r *Relay) withHeld(d *direction, n int) []byte {
 	return w.readBuffer[HoldMax-held : HoldMax+n]
 }
 
-// process forwards p as the stage judges it. Runs that lie side by side are written by one call.
+// process forwards p as the stage judges it, by as few writes as possible: what is dropped from between two runs is
+// closed up in place, for p is the relay's own. p[begin:end] is judged and not written yet, p[at:] not judged.
 func (r *Relay) process(d *direction, p []byte) {
-	begin, at := 0, 0
+	begin, end, at := 0, 0, 0
 	if d.opaque > 0 {
 		at = int(min(d.opaque, int64(len(p))))
 		d.opaque -= int64(at)
@@ -124,37 +125,39 @@ func (r *Relay) process(d *direction, p []byte) {
 			r.forward(d, p[begin:])
 			return
 		}
+		end = at
 	}
 	verdicts := d.stage.Judge(p[at:], r.workspace.verdicts[:0])
+	r.workspace.keepVerdicts(verdicts)
 	for i := range verdicts {
 		v := &verdicts[i]
 		next := at + int(v.N)
 		switch v.Action {
 		case ActionForward:
+			if end != at {
+				copy(p[end:], p[at:next])
+			}
+			end += int(v.N)
 			d.boundary = v.Boundary
 			if d.boundary && d.inserts != nil {
-				r.forward(d, p[begin:next])
+				r.forward(d, p[begin:end])
 				r.insertHere(d)
-				begin = next
+				begin = end
 			}
 		case ActionDrop:
-			r.forward(d, p[begin:at])
-			begin = next
 		case ActionHold:
-			r.forward(d, p[begin:at])
 			r.hold(d, p[at:next])
-			begin = next
 		case ActionSplice:
 			d.opaque, d.opaqueBoundary, d.boundary = v.N, v.Boundary, false
 			next = at
 		case ActionEnd:
-			r.forward(d, p[begin:at])
+			r.forward(d, p[begin:end])
 			r.finishBoth(Outcome{Reason: v.Reason, By: d.from})
 			return
 		}
 		at = next
 	}
-	r.forward(d, p[begin:at])
+	r.forward(d, p[begin:end])
 }
 
 func (r *Relay) hold(d *direction, p []byte) {

@@ -94,6 +94,16 @@ func (w *Workspace) BeginTurn(now int64) {
 // Unfinished tells whether someone waits for the next turn, so that the loop must not sleep.
 func (w *Workspace) Unfinished() bool { return len(w.again) > 0 }
 
+// verdictsMax is how many verdicts of one Judge the workspace keeps room for.
+const verdictsMax = 4096
+
+// keepVerdicts keeps the list that a stage extended, so that the next need not grow it again.
+func (w *Workspace) keepVerdicts(verdicts []Verdict) {
+	if cap(verdicts) > cap(w.verdicts) && cap(verdicts) <= verdictsMax {
+		w.verdicts = verdicts[:0]
+	}
+}
+
 func (w *Workspace) later(r resumer) { w.again = append(w.again, r) }
 
 // Acquire returns an empty pooled buffer with room for at least size bytes. Release gives it back.
