@@ -185,5 +185,14 @@ func (c *Conn) Linger(rest *Pending, limits LingerLimits) {
 	startLinger(c, rest, limits)
 }
 
+// Closed tells whether the socket was released.
+func (c *Conn) Closed() bool { return c.flags&connClosed != 0 }
+
+// CloseObserver is told when a connection that was left to a lingering close is closed.
+type CloseObserver interface{ ConnClosed() }
+
+// WhenClosed has o told, once, when the lingering close of c, which must be under way, is over.
+func (c *Conn) WhenClosed(o CloseObserver) { c.owner.(*lingerer).observer = o }
+
 // Descriptor returns the socket's descriptor, which stays owned by the Conn.
 func (c *Conn) Descriptor() int { return int(c.fd) }

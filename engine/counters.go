@@ -28,8 +28,9 @@ type Counters struct {
 	// was to be had and the bytes were copied instead.
 	Spliced, PipesOpen, PipesRefused uint64
 	// HeldBytes is the capacity, in bytes, of all buffers in use and what pipes hold, now; HeldPeak the most it ever was.
-	// ReadsShrunk counts the turns that began under memory pressure, RelaysShed the relays ended for want of memory.
-	HeldBytes, HeldPeak, ReadsShrunk, RelaysShed uint64
+	// ReadsShrunk counts the turns that began under memory pressure, RelaysShed the relays ended for want of memory,
+	// WorkShed what had not become a relay yet.
+	HeldBytes, HeldPeak, ReadsShrunk, RelaysShed, WorkShed uint64
 	// InsertsRefused counts frames that were not inserted because the queue of a direction was full.
 	InsertsRefused uint64
 	// Lingering is the number of lingering closes under way now; LingerCut counts those ended by their bounds.

@@ -35,11 +35,9 @@ func (l *Loop) dial(address netip.AddrPort, source netip.Addr, owner Owner, side
 			return nil, err
 		}
 	}
-	if l.notSentLowat > 0 {
-		if err := setNotSentLowat(fd, l.notSentLowat); err != nil {
-			_ = unix.Close(fd)
-			return nil, err
-		}
+	if err := l.socketOptions.apply(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
 	}
 	if errno := connect(fd, address); errno != 0 && errno != unix.EINPROGRESS && errno != unix.EINTR {
 		_ = unix.Close(fd)
@@ -56,6 +54,17 @@ func bindSource(fd int, source netip.Addr) error {
 		return fmt.Errorf("bind to source %s: %w", source, err)
 	}
 	return nil
+}
+
+// IsItself tells whether a connection is one to itself: where nobody listens on a port from which the kernel also takes
+// the ports of outgoing connections, a dial may meet its own SYN (RFC 9293 3.5, simultaneous open).
+func (c *Conn) IsItself() bool {
+	own, err := unix.Getsockname(int(c.fd))
+	if err != nil {
+		return false
+	}
+	peer, err := unix.Getpeername(int(c.fd))
+	return err == nil && fromSockaddr(own) == fromSockaddr(peer)
 }
 
 // DialResult reads what an event says of a connection under way: connected, failed with an error, or neither yet.

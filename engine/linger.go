@@ -13,6 +13,7 @@ type lingerer struct {
 	rest         *Pending
 	timer        Timer
 	limits       LingerLimits
+	observer     CloseObserver // nil: nobody
 	discarded    int64
 	finished     bool // our FIN is sent
 	peerFinished bool
@@ -106,11 +107,19 @@ func (g *lingerer) OnTimer(*Timer, int64) {
 	}
 	g.release()
 	g.conn.Reset() // the peer took nothing; without a reset the kernel would keep our bytes for minutes
+	g.tell()
 }
 
 func (g *lingerer) close() {
 	g.release()
 	g.conn.Close()
+	g.tell()
+}
+
+func (g *lingerer) tell() {
+	if g.observer != nil {
+		g.observer.ConnClosed()
+	}
 }
 
 func (g *lingerer) release() {

@@ -32,8 +32,8 @@ type Acceptor interface {
 type ListenOptions struct {
 	// Backlog is the accept queue's length; 0: DefaultBacklog.
 	Backlog int
-	// NotSentLowat bounds, in bytes, what the kernel holds unsent per accepted socket; 0: its own bound.
-	NotSentLowat int
+	// Sockets are the settings of accepted sockets.
+	Sockets SocketOptions
 	// Shared says that other loops of this process listen on the address already. Without it an address that anyone
 	// listens on is refused, which SO_REUSEPORT alone would not do for processes of the same user.
 	Shared bool
@@ -96,10 +96,8 @@ func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort,
 	if backlog == 0 {
 		backlog = DefaultBacklog
 	}
-	if o.NotSentLowat > 0 {
-		if err := setNotSentLowat(fd, o.NotSentLowat); err != nil {
-			return fail("listener", err)
-		}
+	if err := o.Sockets.apply(fd); err != nil {
+		return fail("listener", err)
 	}
 	if err := unix.Listen(fd, backlog); err != nil {
 		return fail("listen", err)
@@ -250,10 +248,10 @@ func zoneIndex(zone string) uint32 {
 	return 0
 }
 
-// IsOutOfResources tells whether a dial or listen failed for want of descriptors, ports or memory here, not because
-// of the other side.
+// IsOutOfResources tells whether a dial or listen failed for want of descriptors or memory here, whatever the address.
+// Ports (EADDRNOTAVAIL) are not among them: there are so many per destination.
 func IsOutOfResources(err error) bool {
-	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EADDRNOTAVAIL} {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
 		if errors.Is(err, e) {
 			return true
 		}

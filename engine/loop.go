@@ -27,8 +27,8 @@ type LoopOptions struct {
 	Name string
 	// ReadBuffer is the size of the read buffer in bytes; 0: DefaultReadBuffer.
 	ReadBuffer int
-	// NotSentLowat bounds, in bytes, what the kernel holds unsent per socket; 0: its own bound.
-	NotSentLowat int
+	// Sockets are the settings of dialed sockets.
+	Sockets SocketOptions
 	// SplicePipes is how many pipes the loop may have open; 0: none, large payloads are copied.
 	SplicePipes int
 	// BufferMemory bounds, in bytes, what the loop holds for its connections; 0: no bound.
@@ -53,7 +53,7 @@ type Loop struct {
 	current handler // whose events are being handled, for the last words of a panic
 	onPanic func(string)
 
-	notSentLowat int
+	socketOptions SocketOptions
 
 	stopping  bool
 	busySince atomic.Int64 // begin of the turn under way, Monotonic ns; 0 while waiting
@@ -62,7 +62,7 @@ type Loop struct {
 
 // NewLoop opens a loop's descriptors. Until Start (or Abandon) it belongs to the caller.
 func NewLoop(o LoopOptions) (*Loop, error) {
-	l := &Loop{name: o.Name, set: -1, done: make(chan struct{}), onPanic: o.OnPanic, notSentLowat: o.NotSentLowat}
+	l := &Loop{name: o.Name, set: -1, done: make(chan struct{}), onPanic: o.OnPanic, socketOptions: o.Sockets}
 	l.Workspace = *NewWorkspace(o.ReadBuffer, Monotonic())
 	l.SetBounds(o.SplicePipes, o.BufferMemory)
 	l.mailbox.loop, l.mailbox.fd, l.ticker.fd = l, -1, -1

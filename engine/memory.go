@@ -2,12 +2,22 @@ package engine
 
 // memory is the budget of what a loop holds for its connections: buffers by their capacity, pipes by their content.
 // It has two steps. Above half of the limit reads shrink and nothing is spliced, so that less is held of each; at the
-// limit the relays that have been stalled the longest end, and the package above refuses new work
-// (Workspace.Exhausted). Owned by the loop.
+// limit the package above refuses new work (Workspace.Exhausted) and gives up what it holds for work that has not begun
+// (Shedder), and then the relays that have been stalled the longest end. Owned by the loop.
 type memory struct {
 	used, limit int64
 	stalled     stalledList
+	shedder     Shedder
 }
+
+// Shedder holds buffers for what is no relay yet.
+type Shedder interface {
+	// Shed gives up one thing that holds buffers, and reports false when there is none.
+	Shed() bool
+}
+
+// SetShedder names who gives up buffers before any relay has to.
+func (w *Workspace) SetShedder(s Shedder) { w.memory.shedder = s }
 
 func (m *memory) tight() bool { return m.limit > 0 && m.used > m.limit/2 }
 
@@ -20,11 +30,14 @@ func (w *Workspace) charge(bytes int64) {
 	w.Counters.HeldPeak = max(w.Counters.HeldPeak, w.Counters.HeldBytes)
 }
 
-// EndTurn ends a turn: where the budget of memory is exceeded, the relays that have been stalled the longest end until
-// it is kept.
+// EndTurn ends a turn: where the budget of memory is exceeded, work that has not begun is given up, and then the relays
+// that have been stalled the longest, until it is kept.
 func (w *Workspace) EndTurn() {
 	if w.memory.tight() {
 		w.Counters.ReadsShrunk++
+	}
+	for w.memory.shedder != nil && w.Exhausted() && w.memory.shedder.Shed() {
+		w.Counters.WorkShed++
 	}
 	for w.Exhausted() && w.memory.stalled.first != nil {
 		r := w.memory.stalled.first

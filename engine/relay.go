@@ -89,8 +89,8 @@ func (r *Relay) Start() {
 // before Start.
 func (r *Relay) Emit(towards Side, p []byte) { r.emit(&r.directions[towards.Other()], p) }
 
-// Feed gives bytes that were read from a side before the relay existed to its stage. Only before Start; at most one
-// read's worth.
+// Feed gives bytes that were read from a side before the relay existed to its stage, and may change them. Only before
+// Start; at most one read's worth.
 func (r *Relay) Feed(from Side, p []byte) {
 	if len(p) > 0 && r.flags&relayOver == 0 {
 		r.process(&r.directions[from], p)
@@ -142,6 +142,9 @@ func (r *Relay) drive() {
 
 // Workspace returns the workspace that the relay lives on.
 func (r *Relay) Workspace() *Workspace { return r.workspace }
+
+// Ends returns the ends, which must not be used any more once the relay is over, but for asking what became of them.
+func (r *Relay) Ends() [2]End { return r.ends }
 
 // Over tells whether the relay has ended.
 func (r *Relay) Over() bool { return r.flags&relayOver != 0 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +13,8 @@ const (
 	keepAliveIdleSeconds     = 30
 	keepAliveIntervalSeconds = 10
 	keepAliveProbes          = 3
-	userTimeoutMillis        = 60_000
+	// DefaultUserTimeout is after how long without an acknowledgement a host counts as lost.
+	DefaultUserTimeout = 60 * time.Second
 )
 
 // tcpOptions are set on listening sockets, from which accepted ones inherit them, and on dialed ones.
@@ -25,7 +27,31 @@ var tcpOptions = [...]struct {
 	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdleSeconds, "TCP_KEEPIDLE"},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveIntervalSeconds, "TCP_KEEPINTVL"},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes, "TCP_KEEPCNT"},
-	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, userTimeoutMillis, "TCP_USER_TIMEOUT"},
+	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(DefaultUserTimeout / time.Millisecond), "TCP_USER_TIMEOUT"},
+}
+
+// SocketOptions are those settings of a socket that differ between uses. The zero value leaves everything at its default.
+type SocketOptions struct {
+	// NotSentLowat bounds, in bytes, what the kernel holds unsent (TCP_NOTSENT_LOWAT); 0: its own bound.
+	NotSentLowat int
+	// UserTimeout takes the place of DefaultUserTimeout (TCP_USER_TIMEOUT); 0: that; negative: none. A peer that is
+	// alive but takes nothing is lost after it too, so it must not be shorter than the patience with slow receivers.
+	UserTimeout time.Duration
+}
+
+func (o *SocketOptions) apply(fd int) error {
+	if o.NotSentLowat > 0 {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.NotSentLowat); err != nil {
+			return fmt.Errorf("setsockopt TCP_NOTSENT_LOWAT: %w", err)
+		}
+	}
+	if o.UserTimeout != 0 {
+		millis := max(0, int(o.UserTimeout/time.Millisecond))
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, millis); err != nil {
+			return fmt.Errorf("setsockopt TCP_USER_TIMEOUT: %w", err)
+		}
+	}
+	return nil
 }
 
 func setTCPOptions(fd int) error {
@@ -71,12 +97,4 @@ func fromSockaddr(sa unix.Sockaddr) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
 	}
 	return netip.AddrPort{}
-}
-
-// setNotSentLowat bounds what the kernel takes of us beyond what it has sent, in bytes (TCP_NOTSENT_LOWAT).
-func setNotSentLowat(fd, bytes int) error {
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes); err != nil {
-		return fmt.Errorf("setsockopt TCP_NOTSENT_LOWAT: %w", err)
-	}
-	return nil
 }

@@ -28,12 +28,11 @@ func (x *exchange) dial(b *backend) {
 	x.timedOut = false
 	c, err := h.sources.dial(h.loop, b.address, x)
 	if err != nil {
+		x.record.detail = dialDetail(err)
 		if engine.IsOutOfResources(err) {
-			x.record.detail = dialDetail(err)
 			x.refuse(EndNoResources, engine.SideNone)
 			return
 		}
-		x.record.detail = dialDetail(err)
 		b.failures.Add(1)
 		x.dialNext()
 		return
@@ -49,8 +48,11 @@ func (x *exchange) dialReady(r engine.Readiness) {
 	case err != nil:
 		x.record.detail = dialDetail(err)
 		x.dialFailed()
+	case connected && x.record.backend.portIsEphemeral && x.backend.IsItself():
+		x.record.detail = "refused" // nobody listens there
+		x.dialFailed()
 	case connected:
-		x.connected()
+		x.connected(r)
 	}
 }
 
@@ -74,12 +76,18 @@ func (x *exchange) dialNext() {
 			return
 		}
 	}
-	if x.timedOut {
+	switch {
+	case x.timedOut:
 		x.refuse(EndConnectTimeout, engine.SideBackend)
-		return
+	case x.record.detail == detailNoPorts:
+		x.refuse(EndNoResources, engine.SideNone)
+	default:
+		x.refuse(EndConnectFailed, engine.SideBackend)
 	}
-	x.refuse(EndConnectFailed, engine.SideBackend)
 }
+
+// detailNoPorts: no local port, or no local address, is left for this backend. For another there may be.
+const detailNoPorts = "no-ports"
 
 // dialDetail names a dial's error by a stable token.
 func dialDetail(err error) string {
@@ -95,19 +103,20 @@ func dialDetail(err error) string {
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return "no-descriptors"
 	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return "no-ports"
+		return detailNoPorts
 	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
 		return "no-memory"
 	}
 	return "failed"
 }
 
-// connected: the backend accepted. The request goes out.
-func (x *exchange) connected() {
+// connected: the backend accepted. The request goes out. What the event said besides is told only once: a backend may
+// speak, or finish, at once.
+func (x *exchange) connected(r engine.Readiness) {
 	w := &x.shard.loop.Workspace
 	x.record.dialed = w.Now()
 	x.record.detail = ""
 	x.state = exchangeAwaiting
 	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.Answer))
-	x.backendReady(engine.Writable)
+	x.backendReady(r)
 }

@@ -224,10 +224,7 @@ var dialEndings = map[string]func(*ending){
 	"D13": func(e *ending) {
 		early := proxytest.ClientFrame(0x2, strings.Repeat("early", 12<<10))
 		e.dialing(proxytest.UpgradeRequest()+early, func(c *proxy.Config) { c.BufferMemory = 64 << 10 }, proxytest.NeverAnswers(e.t))
-		e.client.UntilRead()
-		e.dial() // a second one, while the first holds all there is
-		e.client.Send(plainRequest)
-		e.refused(503)
+		e.refused(503) // it holds all there is, and is the first to go
 		e.lingers(e.client)
 	},
 }

@@ -33,8 +33,12 @@ func (s exchangeState) String() string {
 //
 // The transitions: begin, headDone (request.go), dial and connected (dialing.go), answerHead (answering.go), end (here).
 type exchange struct {
-	shard   *shard
-	link    link
+	shard *shard
+	link  link
+
+	holdLink link // in the ring of those that hold bytes of their clients
+	holding  bool
+
 	timer   engine.Timer
 	state   exchangeState
 	record  record
@@ -129,7 +133,7 @@ func (x *exchange) readEarly() {
 	for x.clientReadable && x.received.Len() < limit {
 		n, status := x.client.Read(w.ReadBuffer()[:limit-x.received.Len()])
 		if n > 0 {
-			x.received = w.Append(x.received, w.ReadBuffer()[:n])
+			x.hold(w.ReadBuffer()[:n])
 		}
 		switch status {
 		case engine.StatusBlocked:
@@ -141,6 +145,38 @@ func (x *exchange) readEarly() {
 	}
 	if x.clientFinishing || x.clientBroken {
 		x.clientGone() // its FIN stands behind bytes that are not read yet
+	}
+}
+
+// hold keeps bytes of the client that cannot go on yet. Should memory run out, they go first.
+func (x *exchange) hold(bytes []byte) {
+	h := x.shard
+	x.received = h.loop.Append(x.received, bytes)
+	if !x.holding {
+		x.holding = true
+		h.holders.add(&x.holdLink, x)
+	}
+}
+
+// Shed implements engine.Shedder: the request that has held bytes for the longest time is refused.
+func (h *shard) Shed() bool {
+	for h.holders.count > 0 {
+		x := h.holders.root.next.value.(*exchange)
+		x.letGo()
+		if x.received != nil {
+			x.record.detail = "buffer-memory"
+			x.refuse(EndNoResources, engine.SideNone)
+			return true
+		}
+	}
+	return false
+}
+
+// letGo: nothing is held any more, or soon will be no more.
+func (x *exchange) letGo() {
+	if x.holding {
+		x.holding = false
+		x.shard.holders.remove(&x.holdLink)
 	}
 }
 
@@ -189,7 +225,6 @@ func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
 		Nanos: int64(x.shard.server.config.Timeouts.Linger), Stalled: int64(x.shard.server.config.Timeouts.ClientWrite),
 		PeerFinished: x.clientFinished,
 	})
-	x.client = nil
 	x.finish(reason, by)
 }
 
@@ -197,7 +232,6 @@ func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
 func (x *exchange) drop(reason engine.EndReason, by engine.Side) {
 	x.record.status = statusOf(reason)
 	x.client.Close()
-	x.client = nil
 	x.finish(reason, by)
 }
 
@@ -213,7 +247,8 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 	if reason != EndSilent {
 		h.log.exchange(&x.record, outcome, 0, h.loop.Now())
 	}
-	h.leave(x.admittedClient())
+	h.depart(x.admittedClient(), x.client)
+	x.client = nil
 	x.state = exchangeOver
 	h.retire(x)
 }

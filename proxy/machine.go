@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -24,8 +25,38 @@ func MaxTunnels(c *Config) int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0
 	}
-	fixed := reservedDescriptors + c.Loops*(descriptorsPerLoop+len(c.Listen)+2*max(c.SplicePipes, 0))
+	pipes := max(0, min(c.SplicePipes, maxSplicePipes(c.Loops)))
+	fixed := reservedDescriptors + c.Loops*(descriptorsPerLoop+len(c.Listen)+2*pipes)
 	return max(0, (int(min(limit.Cur, 1<<30))-fixed)/descriptorsPerTunnel)
+}
+
+// portRange is a range of ports, both ends included.
+type portRange struct{ low, high uint16 }
+
+func (r portRange) contain(port uint16) bool { return r.low <= port && port <= r.high }
+
+// ephemeralPorts returns the range that the kernel takes the ports of outgoing connections from.
+func ephemeralPorts() (r portRange) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return portRange{1, 65535}
+	}
+	if n, _ := fmt.Sscan(string(text), &r.low, &r.high); n != 2 {
+		return portRange{1, 65535}
+	}
+	return r
+}
+
+// pipeShare is the part of the descriptors that pipes may take: one in so many.
+const pipeShare = 4
+
+// maxSplicePipes returns how many pipes each loop may have at most, by the process's descriptor limit.
+func maxSplicePipes(loops int) int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur, 1<<30)) / pipeShare / 2 / max(loops, 1)
 }
 
 // RaiseDescriptorLimit raises the process's limit of open descriptors as far as it may, and returns what it is then.

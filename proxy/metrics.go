@@ -134,6 +134,7 @@ var engineMetrics = func() []engineMetric {
 		metric("buffer_peak_bytes", "Most of buffer_bytes so far.", gauge, 1, func(c *engine.Counters) uint64 { return c.HeldPeak }),
 		metric("buffer_tight_turns_total", "Turns with over half of the buffer memory used, in which reads are small.", counter, 1, func(c *engine.Counters) uint64 { return c.ReadsShrunk }),
 		metric("relays_shed_total", "Relays ended because the buffer memory was used up.", counter, 1, func(c *engine.Counters) uint64 { return c.RelaysShed }),
+		metric("requests_shed_total", "Requests given up before their answer because the buffer memory was used up.", counter, 1, func(c *engine.Counters) uint64 { return c.WorkShed }),
 		metric("relay_inserts_refused_total", "Frames of our own that found the queue full.", counter, 1, func(c *engine.Counters) uint64 { return c.InsertsRefused }),
 		metric("lingering_closes_active", "Lingering closes under way.", gauge, 1, func(c *engine.Counters) uint64 { return c.Lingering }),
 		metric("lingering_closes_cut_total", "Lingering closes that reached their bound.", counter, 1, func(c *engine.Counters) uint64 { return c.LingerCut }),

@@ -28,7 +28,7 @@ func (x *exchange) readHead() {
 			// The usual head comes in one piece and is parsed where it was read.
 			bytes := w.ReadBuffer()[:n]
 			if x.received != nil {
-				x.received = w.Append(x.received, bytes)
+				x.hold(bytes)
 				bytes = x.received.Bytes()
 			}
 			x.record.received = len(bytes)
@@ -68,7 +68,7 @@ func (x *exchange) parse(bytes []byte) {
 		x.record.detail = "buffer-memory"
 		x.refuse(EndNoResources, engine.SideNone)
 	case x.received == nil:
-		x.received = w.Append(nil, bytes)
+		x.hold(bytes)
 	}
 }
 
@@ -178,7 +178,7 @@ func (x *exchange) keepEarly(early []byte) {
 	previous := x.received
 	x.received = nil
 	if x.upgrade && len(early) > 0 {
-		x.received = w.Append(nil, early)
+		x.hold(early)
 	}
 	w.Release(previous)
 }

@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"culvert/engine"
 	"culvert/proxy/http1"
@@ -80,6 +81,8 @@ type backend struct {
 	weight   int
 	active   atomic.Int64 // connections, those being dialed included
 	failures atomic.Uint64
+
+	portIsEphemeral bool // the kernel takes the ports of outgoing connections from around there
 }
 
 // New checks the configuration and returns a server that has opened nothing yet.
@@ -103,13 +106,19 @@ func New(config Config, logs Logs) (*Server, error) {
 		return nil, fmt.Errorf("a read buffer of %d bytes: allowed are %d to %d", config.ReadBuffer, engine.MinReadBuffer, engine.MaxReadBuffer)
 	}
 	config.setBounds()
+	if config.MaxConnections == 0 {
+		return nil, errors.New("the process's limit of descriptors leaves none for tunnels: raise it (ulimit -n, LimitNOFILE), or run fewer loops")
+	}
 	limits := http1.DefaultLimits()
 	s := &Server{clients: newClientLimit(config.MaxConnectionsPerClient), config: config, logs: logs, headLimits: &limits, trusted: config.TrustedProxies}
+	ephemeral := ephemeralPorts()
 	for _, b := range config.Backends {
 		if b.Weight < 0 || b.Weight > 100 {
 			return nil, fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", b.Name, b.Weight)
 		}
-		s.backends = append(s.backends, &backend{name: b.Name, address: b.Address, weight: b.Weight})
+		s.backends = append(s.backends, &backend{
+			name: b.Name, address: b.Address, weight: b.Weight, portIsEphemeral: ephemeral.contain(b.Address.Port()),
+		})
 	}
 	var nonce [8]byte
 	_, _ = rand.Read(nonce[:]) // never fails
@@ -123,6 +132,7 @@ func (c *Config) setBounds() {
 	if c.SplicePipes == 0 {
 		c.SplicePipes = engine.DefaultSplicePipes
 	}
+	c.SplicePipes = min(c.SplicePipes, maxSplicePipes(c.Loops))
 	if c.SpliceThreshold == 0 {
 		c.SpliceThreshold = engine.DefaultSpliceThreshold
 	}
@@ -132,6 +142,19 @@ func (c *Config) setBounds() {
 	if most := MaxTunnels(c); c.MaxConnections == 0 || c.MaxConnections > most {
 		c.MaxConnections = most
 	}
+}
+
+// sockets are the settings of all sockets. A host counts as lost no earlier than a slow receiver as stalled.
+func (c *Config) sockets() engine.SocketOptions {
+	const slack = 5 * time.Second
+	o := engine.SocketOptions{NotSentLowat: c.NotSentLowat}
+	switch patience := max(c.Timeouts.Stalled, c.Timeouts.ClientWrite) + slack; {
+	case c.Timeouts.Stalled == 0:
+		o.UserTimeout = -1
+	case patience > engine.DefaultUserTimeout+slack:
+		o.UserTimeout = patience
+	}
+	return o
 }
 
 // Start binds every listener on every loop, and then starts the loops. On an error nothing is left open.
@@ -160,7 +183,7 @@ func (s *Server) open() error {
 	addresses := append([]netip.AddrPort(nil), s.config.Listen...)
 	for i := range s.config.Loops {
 		loop, err := engine.NewLoop(engine.LoopOptions{
-			Name: strconv.Itoa(i), ReadBuffer: s.config.ReadBuffer, NotSentLowat: s.config.NotSentLowat,
+			Name: strconv.Itoa(i), ReadBuffer: s.config.ReadBuffer, Sockets: s.config.sockets(),
 			SplicePipes: max(s.config.SplicePipes, 0), BufferMemory: s.config.BufferMemory / int64(s.config.Loops),
 			OnPanic: s.lastWords,
 		})
@@ -171,7 +194,7 @@ func (s *Server) open() error {
 		s.shards = append(s.shards, h)
 		for j, address := range addresses {
 			listener, err := loop.Listen(address, engine.ListenOptions{
-				Backlog: s.config.Backlog, NotSentLowat: s.config.NotSentLowat, Shared: i > 0,
+				Backlog: s.config.Backlog, Sockets: s.config.sockets(), Shared: i > 0,
 			}, h)
 			if err != nil {
 				return err

@@ -32,6 +32,7 @@ type shard struct {
 	unframedLimits             engine.RelayLimits // of an answer whose body lasts until our FIN
 
 	exchanges, streams ring // live ones, for the shutdown
+	holders            ring // exchanges that hold bytes of their clients, the oldest first
 	spare              []*exchange
 	requestHeads       []*http1.RequestHead
 	responseHeads      []*http1.ResponseHead
@@ -57,6 +58,8 @@ func newShard(s *Server, loop *engine.Loop, index int) *shard {
 	h.unframedLimits = h.answerLimits
 	h.unframedLimits.Complete = EndComplete
 	h.exchanges.init()
+	h.holders.init()
+	loop.SetShedder(h)
 	h.streams.init()
 	return h
 }
@@ -79,6 +82,7 @@ func (h *shard) newExchange() *exchange {
 func (h *shard) retire(x *exchange) {
 	w := &h.loop.Workspace
 	w.Wheel.Cancel(&x.timer)
+	x.letGo()
 	w.Release(x.received)
 	w.Release(x.request)
 	w.Release(x.answer)

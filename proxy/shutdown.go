@@ -43,8 +43,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 func (s *Server) wane(ctx context.Context) {
 	grace := s.config.ShutdownGrace
 	steps := max(1, int64(grace/shutdownStep))
-	begin := s.active.Load()
-	for step := int64(1); step <= steps && s.active.Load() > 0; step++ {
+	begin := sum(s.live())
+	for step := int64(1); step <= steps && sum(s.live()) > 0; step++ {
 		if !wait(ctx, grace/time.Duration(steps)) {
 			return
 		}
@@ -54,18 +54,33 @@ func (s *Server) wane(ctx context.Context) {
 	s.settle(ctx)
 }
 
+// live returns how many exchanges and streams each loop has. Lingering closes are not among them.
+func (s *Server) live() []int64 {
+	counts := make(map[*shard]*int64, len(s.shards))
+	all := make([]int64, len(s.shards))
+	for i, h := range s.shards {
+		counts[h] = &all[i]
+	}
+	s.everywhere(func(h *shard) { *counts[h] = int64(h.streams.count + h.exchanges.count) })
+	return all
+}
+
+func sum(counts []int64) (total int64) {
+	for _, n := range counts {
+		total += n
+	}
+	return total
+}
+
 // endDownTo ends as many of the oldest as are over the allowed number, shared among the loops.
 func (s *Server) endDownTo(allowed int64) {
-	excess := s.active.Load() - allowed
+	live := s.live()
+	excess := sum(live) - allowed
 	if excess <= 0 {
 		return
 	}
-	loads := make([]int64, len(s.shards))
-	for i, h := range s.shards {
-		loads[i] = h.load.Load()
-	}
 	share := make(map[*shard]int, len(s.shards))
-	for i, n := range shares(excess, loads) {
+	for i, n := range shares(excess, live) {
 		share[s.shards[i]] = int(n)
 	}
 	s.everywhere(func(h *shard) {
@@ -78,10 +93,7 @@ func (s *Server) endDownTo(allowed int64) {
 // shares divides a number of connections to be ended among loops, in proportion to what each has; what does not divide
 // goes to the fullest.
 func shares(excess int64, loads []int64) []int64 {
-	total := int64(0)
-	for _, load := range loads {
-		total += load
-	}
+	total := sum(loads)
 	excess = min(excess, total)
 	parts := make([]int64, len(loads))
 	for i, load := range loads {

@@ -40,6 +40,7 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	t.relay.Init(w, [2]engine.End{x.client, x.backend}, h.tunnelStages(t), &h.tunnelLimits, t)
 	h.streams.add(&t.link, t)
 	h.handOver(&t.relay, x, head, rest)
+	t.relay.Start()
 }
 
 // tunnelStages joins a tunnel's stages to the loop's counters.
@@ -63,7 +64,7 @@ func (t *tunnel) note(s *frameStage, messages uint64) {
 	}
 }
 
-// handOver starts a stream's relay with what the exchange still holds, and retires the exchange.
+// handOver gives a stream's relay what the exchange still holds, and retires the exchange. Start follows.
 func (h *shard) handOver(r *engine.Relay, x *exchange, head *engine.Pending, rest []byte) {
 	w := &h.loop.Workspace
 	early := x.received
@@ -83,11 +84,10 @@ func (h *shard) handOver(r *engine.Relay, x *exchange, head *engine.Pending, res
 	x.state = exchangeOver
 	x.client, x.backend = nil, nil
 	h.retire(x)
-	r.Start()
 }
 
 // RelayOver implements engine.RelayObserver.
-func (t *tunnel) RelayOver(_ *engine.Relay, o engine.Outcome) {
+func (t *tunnel) RelayOver(r *engine.Relay, o engine.Outcome) {
 	h := t.shard
 	h.streams.remove(&t.link)
 	if o.Reason == engine.EndClosed && t.record.closedFirst != engine.SideNone {
@@ -96,7 +96,8 @@ func (t *tunnel) RelayOver(_ *engine.Relay, o engine.Outcome) {
 	t.record.backend.active.Add(-1)
 	h.counters.tunnelsEnded[o.Reason]++
 	h.log.tunnelEnd(t, o, h.loop.Now())
-	h.leave(t.record.client)
+	ends := r.Ends()
+	h.depart(t.record.client, ends[:]...)
 }
 
 // shutDown implements ender.
@@ -159,9 +160,11 @@ func (h *shard) beginAnswer(x *exchange, rest []byte) {
 	h.streams.add(&a.link, a)
 	if kind != http1.BodyNone {
 		h.handOver(&a.relay, x, head, rest)
+		a.relay.Start()
 		return
 	}
 	h.handOver(&a.relay, x, head, nil)
+	// Without a start: what the backend does now, be it a reset, is of no consequence any more.
 	a.relay.End(engine.Outcome{Reason: EndComplete, By: engine.SideBackend})
 }
 
@@ -172,7 +175,8 @@ func (a *answerStream) RelayOver(r *engine.Relay, o engine.Outcome) {
 	a.record.backend.active.Add(-1)
 	h.counters.exchangeOver(o.Reason, a.record.status)
 	h.log.exchange(&a.record, o, r.Bytes(engine.SideBackend), h.loop.Now())
-	h.leave(a.record.client)
+	ends := r.Ends()
+	h.depart(a.record.client, ends[:]...)
 }
 
 // shutDown implements ender.

@@ -12,12 +12,19 @@ import (
 	"culvert/proxy"
 )
 
+// fewTunnels is how many are worth a warning when no more fit: a machine's default limit of 1,024 descriptors.
+const fewTunnels = 500
+
 // warn tells of settings that are allowed and yet will surprise.
 func (p *preparation) warn() {
 	log := &p.service.logs.errors
 	if bound, most := p.config.MaxConnections, proxy.MaxTunnels(&p.config); bound > most {
 		log.Warn().Int("max_connections", bound).Int("tunnels_max", most).Uint64("descriptors", p.descriptors).
 			Msg("--max-connections is more than the limit of descriptors allows: raise that (ulimit -n, LimitNOFILE)")
+	}
+	if most := proxy.MaxTunnels(&p.config); most > 0 && most < fewTunnels {
+		log.Warn().Int("tunnels_max", most).Uint64("descriptors", p.descriptors).
+			Msg("the limit of descriptors leaves room for few tunnels: raise it (ulimit -n, LimitNOFILE)")
 	}
 	if !p.admin.Off && !p.admin.Address.Addr().IsLoopback() {
 		log.Warn().Stringer("admin", p.admin.Address).Msg("the admin port asks for no password: anyone who reaches it can read the metrics")

@@ -40,6 +40,49 @@ func portsScenario() error {
 			return fmt.Errorf("%d source addresses: %w", sources, err)
 		}
 	}
+	if err := portsOfOneBackend(); err != nil {
+		return fmt.Errorf("no address for one of two backends: %w", err)
+	}
+	return connectsToItself()
+}
+
+// portsOfOneBackend: without IPv6 there is no local address for one backend (EADDRNOTAVAIL, as when its ports are used
+// up), and the other takes all requests.
+func portsOfOneBackend() error {
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0o644); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return besideUseless("[::1]:9", "20000 29999", clientPorts+5000, 10)
+}
+
+// connectsToItself: nobody listens at one of two backends, and the one port from which the kernel lets connect is its
+// own, so that the connection meets itself.
+func connectsToItself() error {
+	return besideUseless("127.0.0.1:20004", "20004 20004", clientPorts+6000, 1)
+}
+
+// besideUseless opens tunnels, one after the other, where a backend that takes none stands beside a good one.
+func besideUseless(useless, ports string, clientPort, tunnels int) error {
+	if err := setPorts("20000 29999"); err != nil {
+		return err
+	}
+	s, err := newStand(func(c *proxy.Config) {
+		c.Backends = append([]proxy.BackendConfig{{Name: "useless", Weight: 1, Address: netip.MustParseAddrPort(useless)}}, c.Backends...)
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.close() }()
+	if err := setPorts(ports); err != nil {
+		return err
+	}
+	for i := range tunnels {
+		c, status, err := s.openFrom(clientPort + i)
+		if err != nil || status != 101 {
+			return fmt.Errorf("tunnel %d of %d: status %d, %v", i+1, tunnels, status, err)
+		}
+		_ = c.Close()
+	}
 	return nil
 }
 

@@ -66,10 +66,11 @@ func classify(name []byte) (FieldID, Class) {
 }
 
 // removable reports whether a Connection header may have a header of this id and class
-// removed. The framing, the host and what says who the client is are not the sender's
-// to remove: removing them would change what the message means or hide its origin.
+// removed. The framing, the host, what says who the client is and what a WebSocket
+// handshake agrees on are not the sender's to remove: removing them would change what
+// the message means, hide its origin, or let the two sides agree on different things.
 func removable(id FieldID, class Class) bool {
-	return id != FieldHost && id != FieldContentLength && class&(ClassHopByHop|ClassForwarded) == 0
+	return id != FieldHost && id != FieldContentLength && class&(ClassHopByHop|ClassForwarded|ClassWebSocket) == 0
 }
 
 // markNamed gives ClassNamed to every header that a Connection header names. It runs
