@@ -1,0 +1,4 @@
+package proxy
+
+// Post runs a task on the first loop, for tests that decide what one turn of it meets.
+func (s *Server) Post(task func()) { s.shards[0].loop.Post(task) }
