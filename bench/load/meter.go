@@ -1,0 +1,77 @@
+package load
+
+import (
+	"math"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+
+	"culvert/engine"
+)
+
+// meter counts what happens on one loop in the measured part, which is told by a message's intended send time. Owned
+// by the loop.
+type meter struct {
+	from, until        int64 // Monotonic ns
+	messages           uint64
+	errors, mismatches uint64
+	latency, lateness  *hdr.Histogram
+	firstError         string
+	busyNanos          uint64 // of the loop, at begin and then from begin to end
+}
+
+func newMeter() meter {
+	return meter{from: math.MaxInt64, until: math.MaxInt64, latency: newHistogram(), lateness: newHistogram()}
+}
+
+// counts tells whether a message belongs to the measured part.
+func (m *meter) counts(intended int64) bool { return intended >= m.from && intended < m.until }
+
+// record implements part of task.
+func (m *meter) record(intended, now int64, right bool) {
+	switch {
+	case !right:
+		m.mismatches++ // at any time: a wrong echo is never in order
+	case m.counts(intended):
+		m.messages++
+		recordIn(m.latency, now-intended)
+	}
+}
+
+// fail counts messages that will not come back.
+func (m *meter) fail(messages uint64, err error) {
+	m.errors += messages
+	if m.firstError == "" {
+		m.firstError = err.Error()
+	}
+}
+
+func (m *meter) begin(loop *engine.Loop, now int64) {
+	m.from, m.busyNanos = now, loop.Counters.BusyNanos
+}
+
+func (m *meter) end(loop *engine.Loop, now int64) {
+	m.until, m.busyNanos = now, loop.Counters.BusyNanos-m.busyNanos
+}
+
+// sum adds the meters of all loops up, for a measured part of so many seconds.
+func sum(meters []*meter, size int, seconds, cpu float64) Result {
+	r := Result{Seconds: seconds, GeneratorCPU: cpu}
+	latency, lateness := newHistogram(), newHistogram()
+	for _, m := range meters {
+		r.Messages += m.messages
+		r.Errors += m.errors
+		r.Mismatches += m.mismatches
+		latency.Merge(m.latency)
+		lateness.Merge(m.lateness)
+		if r.FirstError == "" {
+			r.FirstError = m.firstError
+		}
+		if seconds > 0 {
+			r.LoopBusy = max(r.LoopBusy, float64(m.busyNanos)/1e9/seconds)
+		}
+	}
+	r.Bytes = r.Messages * uint64(size)
+	r.Latency, r.SendLateness = latencyOf(latency), latencyOf(lateness)
+	r.judge()
+	return r
+}
