@@ -35,9 +35,9 @@ run: build ## build Culvert and start its demonstration
 	bin/culvert demo
 
 .PHONY: build
-build: ## build bin/culvert, stamped with its version
+build: ## build bin/culvert and bin/culvert-bench, stamped with their version
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/culvert ./cmd/culvert
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/culvert ./cmd/culvert-bench
 
 .PHONY: test
 test: ## run the whole suite, bulk volumes included (at most 5 minutes on 2 cores)

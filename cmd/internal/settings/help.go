@@ -135,13 +135,22 @@ func writeFlags(b *strings.Builder, flags []Flag) {
 			fmt.Fprintf(b, "\n%s\n", group)
 		}
 		fmt.Fprintf(b, "  --%s, %s\n", flag.Synopsis(), flag.Variable)
-		writeWrapped(b, flag.Help)
-		value := "default " + flag.Default + "; "
-		if flag.Default == "" {
-			value = ""
-		}
-		writeWrapped(b, value+"allowed: "+flag.Allowed)
+		writeHelp(b, flag)
 	}
+}
+
+// writeHelp writes what a flag does and may be.
+func writeHelp(b *strings.Builder, flag Flag) {
+	writeWrapped(b, flag.Help)
+	value := "default " + flag.Default + "; "
+	if flag.Default == "" {
+		value = ""
+	}
+	if flag.Allowed == "" {
+		writeWrapped(b, strings.TrimSuffix(value, "; "))
+		return
+	}
+	writeWrapped(b, value+"allowed: "+flag.Allowed)
 }
 
 // writeWrapped writes a paragraph indented and in lines of bounded width.
@@ -162,5 +171,7 @@ func writeWrapped(b *strings.Builder, text string) {
 		b.WriteString(word)
 		width += len(word)
 	}
-	b.WriteByte('\n')
+	if width > 0 {
+		b.WriteByte('\n')
+	}
 }

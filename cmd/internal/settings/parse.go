@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -109,21 +108,15 @@ func question(args []string) *Invocation {
 }
 
 func newParser(g *grammar, options ...kong.Option) (*kong.Kong, error) {
-	return kong.New(g, append([]kong.Option{
+	return kong.New(g, slices.Concat(Mappers(), []kong.Option{
 		kong.Name("culvert"),
-		kong.NoDefaultHelp(),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), single(decodeDuration)),
-		kong.TypeMapper(reflect.TypeFor[int](), single(decodeCount)),
-		kong.NamedMapper("size", single(decodeSize)),
-		kong.TypeMapper(reflect.TypeFor[bool](), boolean{}),
 		kong.TypeMapper(reflect.TypeFor[[]netip.AddrPort](), list(decodeListener, false)),
 		kong.TypeMapper(reflect.TypeFor[[]Backend](), list(decodeBackend, false)),
 		kong.TypeMapper(reflect.TypeFor[[]netip.Addr](), list(decodeSource, false)),
 		kong.TypeMapper(reflect.TypeFor[[]netip.Prefix](), list(decodePrefix, true)),
 		kong.TypeMapper(reflect.TypeFor[AccessLog](), single(decodeAccessLog)),
 		kong.TypeMapper(reflect.TypeFor[AdminAddress](), single(decodeAdmin)),
-		kong.TypeMapper(reflect.TypeFor[string](), single(decodeWord)),
-	}, options...)...)
+	}, options)...)
 }
 
 // check looks at what one setting alone cannot tell.
