@@ -17,6 +17,7 @@ const (
 )
 
 var (
+	errNoTunnel   = errors.New("no tunnel is open any more")
 	errUnanswered = errors.New("a message was not answered in time")
 	errOverrun    = fmt.Errorf("more than %d messages are unanswered: the rate is far above what is possible", maxUnderWay)
 )
@@ -96,6 +97,9 @@ func (f *Fleet) Echo(ctx context.Context, p EchoPlan) (Result, error) {
 	defer f.mu.Unlock()
 	if err := p.complete(f.options.Tunnels); err != nil {
 		return Result{}, err
+	}
+	if f.Len() == 0 {
+		return Result{}, errNoTunnel
 	}
 	m := &measurement{
 		stations: f.stations, warmUp: p.WarmUp, duration: p.Duration, timeout: f.options.Timeout,
@@ -265,6 +269,9 @@ func (j *echoJob) echoed(t *tunnel, n int, now int64) {
 func (j *echoJob) opened(*tunnel, int64) {}
 
 func (j *echoJob) ended(t *tunnel, err error) {
+	if t.place >= len(j.tunnels) {
+		return // one that takes no part
+	}
 	lost := t.limit - t.echoed
 	j.underWay -= int(lost)
 	j.live--

@@ -242,7 +242,9 @@ func (r *round) advance() {
 			continue
 		}
 		r.underWay++
+		t.turn = true
 		if err := r.start(t); err != nil {
+			t.turn = false
 			r.underWay--
 			r.fail(err)
 		}
@@ -274,17 +276,20 @@ func (r *round) stop() {
 	}
 }
 
-// finished counts one tunnel as gone through.
-func (r *round) finished() {
-	r.underWay--
-	r.advance()
+// finished counts a tunnel as gone through, if it was its turn.
+func (r *round) finished(t *tunnel) {
+	if t.turn {
+		t.turn = false
+		r.underWay--
+		r.advance()
+	}
 }
 
-func (r *round) opened(*tunnel, int64) { r.finished() }
+func (r *round) opened(t *tunnel, _ int64) { r.finished(t) }
 
 func (r *round) echoed(t *tunnel, _ int, _ int64) {
 	r.station.loop.Wheel.Cancel(&t.timer)
-	r.finished()
+	r.finished(t)
 }
 
 func (r *round) record(_, _ int64, right bool) {
@@ -293,9 +298,9 @@ func (r *round) record(_, _ int64, right bool) {
 	}
 }
 
-func (r *round) ended(_ *tunnel, err error) {
-	if err != nil {
+func (r *round) ended(t *tunnel, err error) {
+	if err != nil && (t.turn || !r.closing) {
 		r.fail(err)
 	}
-	r.finished()
+	r.finished(t)
 }

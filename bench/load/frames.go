@@ -15,6 +15,7 @@ const serverHeaderMax = 10
 type frames struct {
 	left    int64 // payload bytes of the current frame still to come
 	within  bool  // in a frame, whose payload may be at its end
+	midway  bool  // behind a frame that is not its message's last
 	first   byte  // the current frame's first byte
 	held    uint8 // bytes of an incomplete header
 	header  [serverHeaderMax]byte
@@ -38,8 +39,14 @@ func (t *tunnel) walk(b []byte, now int64) error {
 			if !f.within {
 				return nil
 			}
-			if t.limit == t.echoed && f.first&0x08 == 0 {
-				return errStray
+			if f.first&0x08 == 0 {
+				if t.limit == t.echoed {
+					return errStray
+				}
+				if f.midway != (f.first&0x0f == byte(gobwas.OpContinuation)) || f.first&0x0f == byte(gobwas.OpText) {
+					return errFrame
+				}
+				f.midway = f.first&0x80 == 0
 			}
 		}
 		part := b[:min(int64(len(b)), f.left)]
@@ -83,7 +90,7 @@ func (f *frames) begin(b []byte) int {
 	case 10:
 		length = int64(binary.BigEndian.Uint64(header[2:]))
 	}
-	if length < 0 || header[0]&0x08 != 0 && length > gobwas.MaxControlFramePayloadSize {
+	if length < 0 || header[0]&0x70 != 0 || header[0]&0x08 != 0 && length > gobwas.MaxControlFramePayloadSize {
 		return -1
 	}
 	taken := size - int(f.held)

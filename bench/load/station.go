@@ -22,6 +22,7 @@ var (
 	errLonger  = errors.New("an echo is longer than its message")
 	errShorter = errors.New("an echo is shorter than its message")
 	errEnded   = errors.New("the loop has ended")
+	errRefused = errors.New("no tunnel was granted")
 )
 
 // station is one loop of the generator with its tunnels. All but alive belongs to the loop.
@@ -62,7 +63,7 @@ func newStations(target *Target, loops, tunnels int, alive *atomic.Int64) ([]*st
 	}
 	for n := range tunnels {
 		s := stations[n%loops]
-		t := &tunnel{station: s, id: salt | uint64(n)}
+		t := &tunnel{station: s, id: salt | uint64(n), place: len(s.tunnels)}
 		t.timer.Init(t)
 		s.tunnels = append(s.tunnels, t)
 	}
@@ -119,7 +120,7 @@ func (t *tunnel) answered(b []byte) bool {
 	n, failure := s.head.Parse(b, nil)
 	switch {
 	case failure != nil:
-		t.end(fmt.Errorf("the answer to the upgrade: %w", failure))
+		t.end(t.at(failure))
 		return false
 	case n == 0:
 		if len(t.partial) == 0 {
@@ -135,11 +136,11 @@ func (t *tunnel) answered(b []byte) bool {
 		s.check.Observe(field.Name, field.Value)
 	}
 	if _, reason := s.check.Decide(); reason != ws.NoReason {
-		t.end(fmt.Errorf("the upgrade was answered by status %d: %s", s.head.Status(), reason))
+		t.end(t.at(fmt.Errorf("%w: status %d: %s", errRefused, s.head.Status(), reason)))
 		return false
 	}
 	if n < len(b) {
-		t.end(errStray)
+		t.end(t.at(errStray))
 		return false
 	}
 	s.loop.Wheel.Cancel(&t.timer)

@@ -3,6 +3,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	gobwas "github.com/gobwas/ws"
 
@@ -48,9 +49,12 @@ type tunnel struct {
 	station *station
 	conn    *engine.Conn
 	timer   engine.Timer
+	peer    netip.AddrPort // where it was dialed
 	id      uint64
 	phase   phase
 	blocked bool // the socket takes nothing more for now
+	turn    bool // a round of the fleet waits for it
+	place   int  // among its station's tunnels
 
 	next   uint64 // the message that is being sent, or is to be sent next
 	offset int    // how much of its frame was sent
@@ -71,14 +75,17 @@ type tunnel struct {
 // dial begins to make the connection and to upgrade it, all of it until the deadline.
 func (t *tunnel) dial(deadline int64) error {
 	s := t.station
-	*t = tunnel{station: s, id: t.id, timer: t.timer, stamps: t.stamps, next: t.limit, limit: t.limit, echoed: t.limit}
+	*t = tunnel{
+		station: s, id: t.id, place: t.place, turn: t.turn, timer: t.timer, stamps: t.stamps,
+		next: t.limit, limit: t.limit, echoed: t.limit,
+	}
 	to, from := s.target.address(s.dials)
 	s.dials++
 	conn, err := s.loop.Dial(to, from, t, engine.SideBackend)
 	if err != nil {
 		return err
 	}
-	t.conn, t.phase = conn, phaseDialing
+	t.conn, t.peer, t.phase = conn, to, phaseDialing
 	s.loop.Wheel.Arm(&t.timer, deadline)
 	return nil
 }
@@ -107,7 +114,18 @@ func (t *tunnel) OnTimer(_ *engine.Timer, _ int64) {
 		t.end(nil) // the peer was told; that it keeps the connection is its own affair
 		return
 	}
-	t.end(errTimeout)
+	t.end(t.at(errTimeout))
+}
+
+// at says in an error where a tunnel that never was went to, and how far it came.
+func (t *tunnel) at(err error) error {
+	switch t.phase {
+	case phaseDialing:
+		return fmt.Errorf("connect to %s: %w", t.peer, err)
+	case phaseUpgrading:
+		return fmt.Errorf("upgrade at %s: %w", t.peer, err)
+	}
+	return err
 }
 
 // dialed looks at what became of the dial, and asks for the upgrade.
@@ -115,14 +133,13 @@ func (t *tunnel) dialed(r engine.Readiness) {
 	connected, err := t.conn.DialResult(r)
 	switch {
 	case err != nil:
-		t.end(err)
+		t.end(t.at(err))
 	case connected:
 		request := t.station.request(t)
-		if n, status := t.conn.Write(request); n < len(request) || status == engine.StatusFailed {
-			t.end(fmt.Errorf("the request was not taken: %w", t.fault()))
-			return
-		}
 		t.phase = phaseUpgrading
+		if n, status := t.conn.Write(request); n < len(request) || status == engine.StatusFailed {
+			t.end(t.at(t.fault()))
+		}
 	}
 }
 
@@ -186,7 +203,7 @@ func (t *tunnel) receive() {
 		case engine.StatusBlocked:
 			return
 		case engine.StatusFailed:
-			t.end(t.fault())
+			t.end(t.at(t.fault()))
 			return
 		case engine.StatusEOF:
 			t.finished()
@@ -201,7 +218,7 @@ func (t *tunnel) finished() {
 	case phaseClosing:
 		t.end(nil)
 	case phaseUpgrading:
-		t.end(errEarlyClose)
+		t.end(t.at(errEarlyClose))
 	default:
 		t.end(errPeerClosed)
 	}

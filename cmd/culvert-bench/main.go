@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/alecthomas/kong"
 	"golang.org/x/sys/unix"
 
 	"culvert/cmd/internal/settings"
@@ -59,7 +60,7 @@ func (p *program) run(args []string) int {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return p.failed(usageError{oneLine(parseText(err))})
+		return p.failed(usageError{oneLine(parseText(parser, err))})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
@@ -88,16 +89,29 @@ func (p *program) failed(err error) int {
 }
 
 // parseText returns what is wrong with a command line.
-func parseText(err error) string {
+func parseText(parser *kong.Kong, err error) string {
 	if wrong := (*settings.Error)(nil); errors.As(err, &wrong) {
 		return wrong.Error()
 	}
 	text := err.Error()
 	if flags, ok := strings.CutPrefix(text, "missing flags: "); ok {
-		return "missing: " + flags
+		return "missing: " + strings.ReplaceAll(flags, ",...", "")
 	}
+	commands := make([]string, len(parser.Model.Children))
+	for i, node := range parser.Model.Children {
+		commands[i] = node.Name
+	}
+	allowed := strings.Join(commands, ", ")
 	if strings.HasPrefix(text, "expected one of ") {
-		return "no command: " + strings.Replace(text, "expected", "give", 1)
+		return "no command; allowed: " + allowed
+	}
+	var parsing *kong.ParseError
+	word, unexpected := strings.CutPrefix(text, "unexpected argument ")
+	if unexpected && errors.As(err, &parsing) && parsing.Context != nil && parsing.Context.Selected() == nil {
+		if strings.Contains(word, "did you mean") {
+			return "unknown command " + word
+		}
+		return "unknown command " + word + "; allowed: " + allowed
 	}
 	return text
 }
