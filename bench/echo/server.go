@@ -18,6 +18,7 @@ const (
 	writeTimeout = time.Minute
 	// closePatience is how long Close waits for handlers under way.
 	closePatience = 5 * time.Second
+	closeAgain    = 10 * time.Millisecond
 )
 
 // Options are the settings of a Server.
@@ -38,8 +39,9 @@ type Options struct {
 type Server struct {
 	listener net.Listener
 	events   netpoll.EventLoop
-	line     *delayLine // nil: echoes are sent at once
-	served   chan error
+	line     *delayLine    // nil: echoes are sent at once
+	served   chan struct{} // closed when Serve has returned
+	failure  error         // what it returned
 
 	mu       sync.Mutex
 	closed   bool
@@ -60,7 +62,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("echo server: %w", err)
 	}
-	s := &Server{listener: listener, served: make(chan error, 1), sessions: map[*session]struct{}{}}
+	s := &Server{listener: listener, served: make(chan struct{}), sessions: map[*session]struct{}{}}
 	s.events, err = netpoll.NewEventLoop(answer,
 		netpoll.WithOnPrepare(s.prepare), netpoll.WithReadTimeout(readTimeout), netpoll.WithWriteTimeout(writeTimeout))
 	if err != nil {
@@ -71,7 +73,10 @@ func Start(o Options) (*Server, error) {
 		s.line = startDelayLine(schedule{delay: o.Delay, stallEvery: o.StallEvery, stallFor: o.StallFor})
 	}
 	// goroutine: echo server, ends when Close has shut the event loop down
-	go func() { s.served <- s.events.Serve(listener) }()
+	go func() {
+		s.failure = s.events.Serve(listener)
+		close(s.served)
+	}()
 	return s, nil
 }
 
@@ -95,13 +100,24 @@ func (s *Server) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
-	err := s.events.Shutdown(ctx)
-	<-s.served
-	return err
+	_ = s.listener.Close()
+	again := time.NewTicker(closeAgain)
+	defer again.Stop()
+	for {
+		// A shutdown that comes before Serve has begun is not heard.
+		if err := s.events.Shutdown(ctx); err != nil {
+			return fmt.Errorf("echo server: %w", err)
+		}
+		select {
+		case <-s.served:
+			return nil
+		case <-again.C:
+		}
+	}
 }
 
-// Failed returns a channel that yields an error if the server ends by itself.
-func (s *Server) Failed() <-chan error { return s.served }
+// Ended returns a channel that is closed when the server does not serve any more, be it by itself.
+func (s *Server) Ended() <-chan struct{} { return s.served }
 
 // prepare gives a new connection its session, before the first byte is read.
 func (s *Server) prepare(connection netpoll.Connection) context.Context {

@@ -145,7 +145,10 @@ func newEchoJob(s *station, p *EchoPlan, i, loops int) *echoJob {
 	s.stream = newStream(p.Size, s.random)
 	j := &echoJob{
 		meter: newMeter(), station: s, tunnels: s.tunnels[:part(p.Subset, i, loops)], inFlight: p.InFlight,
-		messages: part(p.Messages, i, loops), bounded: false, done: make(chan struct{}),
+		done: make(chan struct{}),
+	}
+	if sending := min(loops, p.Subset); i < sending {
+		j.messages = part(p.Messages, i, sending)
 	}
 	if p.Messages > 0 && j.messages == 0 {
 		j.messages = -1 // others send them all

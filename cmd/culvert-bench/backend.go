@@ -45,6 +45,9 @@ func (c *backendCommand) Run(p *program) error {
 		ctx, cancel = context.WithTimeout(ctx, c.Duration)
 		defer cancel()
 	}
-	<-ctx.Done()
-	return server.Close() // a signal is how it is meant to end
+	select {
+	case <-ctx.Done(): // a signal is how it is meant to end
+	case <-server.Ended():
+	}
+	return server.Close()
 }
