@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,6 +148,9 @@ func TestAnEarlyEndKeepsWhatWasMeasured(t *testing.T) {
 	fleet := open(t, backend(t, echo.Options{}), FleetOptions{Tunnels: 3})
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := fleet.Echo(ctx, EchoPlan{Size: 125, Duration: time.Hour, Progress: func(s Snapshot) {
+		if err := fleet.Once(ctx, 1); !errors.Is(err, errBusy) {
+			t.Errorf("a second measurement at the same time: %v", err)
+		}
 		if s.Messages > 0 && s.Measuring && s.Open == 3 && s.MessagesPerSecond > 0 {
 			cancel()
 		}
@@ -214,5 +218,58 @@ func TestAMessageCostsNoAllocation(t *testing.T) {
 		if n := after.Mallocs - before.Mallocs; r.Messages < 1000 || n > r.Messages/20 {
 			t.Errorf("%d allocations for %d messages at rate %g", n, r.Messages, rate)
 		}
+	}
+}
+
+// TestTheOthersGoOn: a tunnel that breaks is counted and gone, and takes nobody with it.
+func TestTheOthersGoOn(t *testing.T) {
+	var accepted atomic.Int64
+	fleet := open(t, scripted(t, func(p *peer) {
+		mortal := accepted.Add(1) == 1
+		for n := 1; ; n++ {
+			payload, _, ok := p.receive()
+			if !ok || mortal && n > 10 {
+				return
+			}
+			_, _ = p.Write(frame(true, gobwas.OpBinary, payload))
+		}
+	}), FleetOptions{Tunnels: 4, Loops: 2})
+	for _, p := range []EchoPlan{{Size: 50, Messages: 200, InFlight: 2}, {Size: 50, Messages: 200, Rate: 5000}} {
+		r, err := fleet.Echo(t.Context(), p)
+		if n := fleet.Len(); n != 3 {
+			t.Errorf("%d tunnels are open, want 3", n)
+		}
+		broke := p.Rate == 0 // in the first measurement
+		if errors.Is(err, ErrBroken) != broke || (r.Errors > 0) != broke || (r.FirstError != "") != broke || r.Messages < 190 {
+			t.Errorf("%d right, %d errors (%s), %v", r.Messages, r.Errors, r.FirstError, err)
+		}
+	}
+}
+
+// TestTunnelsThatEndWhileNothingHappens are not open any more.
+func TestTunnelsThatEndWhileNothingHappens(t *testing.T) {
+	leave := make(chan struct{})
+	fleet := open(t, scripted(t, func(*peer) { <-leave }), FleetOptions{Tunnels: 3})
+	close(leave)
+	for deadline := time.Now().Add(patience); fleet.Len() > 0; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d tunnels are open", fleet.Len())
+		}
+	}
+	if _, err := fleet.Echo(t.Context(), EchoPlan{Size: 1, Messages: 1}); !errors.Is(err, errNoTunnel) {
+		t.Errorf("a measurement without tunnels says %v", err)
+	}
+}
+
+// TestOpeningCanBeGivenUp: the context ends it.
+func TestOpeningCanBeGivenUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	silent := rawServer(t, func(conn net.Conn) {
+		cancel()
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = conn.Read(make([]byte, 1))
+	})
+	if _, err := Open(ctx, silent, FleetOptions{Tunnels: 2}); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
 	}
 }

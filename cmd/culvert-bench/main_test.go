@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culvert/bench/echo"
+	"culvert/bench/load"
 )
 
 // outcome is what a run of the program said and returned.
@@ -245,6 +246,24 @@ func TestNumbersAreReadable(t *testing.T) {
 	for n, want := range map[int64]string{0: "0.0 us", 1500: "1.5 us", 2_500_000: "2.50 ms", 61_000_000_000: "61.000 s"} {
 		if got := nanoseconds(n); got != want {
 			t.Errorf("%d ns is written %s, want %s", n, got, want)
+		}
+	}
+}
+
+// TestTheLiveLine overwrites itself on a terminal, and is silent elsewhere.
+func TestTheLiveLine(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		var stderr bytes.Buffer
+		line := (&program{stderr: &stderr, live: live}).startLine()
+		line.measuring(load.Snapshot{Elapsed: 2_100_000_000, Measuring: true, Open: 1000, Messages: 5, MessagesPerSecond: 12345, Mismatches: 1})
+		line.measuring(load.Snapshot{})
+		line.clear()
+		want := ""
+		if live {
+			want = "\r\x1b[K2s   12,345/s   1,000 open   0 errors   1 WRONG ECHOES\r\x1b[K0s   warming up   0 open   0 errors\r\x1b[K"
+		}
+		if got := stderr.String(); got != want {
+			t.Errorf("live %v: %q, want %q", live, got, want)
 		}
 	}
 }
