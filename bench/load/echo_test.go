@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -76,18 +77,40 @@ func TestManyTunnels(t *testing.T) {
 	}
 }
 
+// attempts is how often a figure that a busy machine spoils is measured before it counts as wrong.
+const attempts = 5
+
+// soon measures until nothing is wrong, which is what measure returns, "" for nothing.
+func soon(t *testing.T, measure func() (wrong string)) {
+	t.Helper()
+	for n := 1; ; n++ {
+		wrong := measure()
+		if wrong == "" {
+			return
+		}
+		if n == attempts {
+			t.Error(wrong)
+			return
+		}
+		t.Logf("attempt %d: %s", n, wrong)
+	}
+}
+
 // TestADelayIsReported: a server that delays 10 ms has a latency of 10 ms, with and without a rate.
 func TestADelayIsReported(t *testing.T) {
 	const delay = 10 * time.Millisecond
 	fleet := open(t, backend(t, echo.Options{Delay: delay}), FleetOptions{Tunnels: 10})
 	for _, p := range []EchoPlan{{Size: 125, Duration: 700 * time.Millisecond}, {Size: 125, Duration: 700 * time.Millisecond, Rate: 1000}} {
-		r, err := fleet.Echo(t.Context(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if low, median := time.Duration(r.Latency.Min), time.Duration(r.Latency.P50); low < delay || median > delay+delay/2 {
-			t.Errorf("rate %g: latency of %s, p50 %s; want %s", p.Rate, low, median, delay)
-		}
+		soon(t, func() string {
+			r, err := fleet.Echo(t.Context(), p)
+			if low := time.Duration(r.Latency.Min); err != nil || low < delay {
+				t.Errorf("a latency of %s, %v", low, err)
+			}
+			if median := time.Duration(r.Latency.P50); median > delay+delay/4 {
+				return fmt.Sprintf("rate %g: p50 is %s, and in truth %s", p.Rate, median, delay)
+			}
+			return ""
+		})
 	}
 }
 
@@ -97,24 +120,30 @@ func TestADelayIsReported(t *testing.T) {
 func TestAStallIsReported(t *testing.T) {
 	const period, stall = time.Second, 100 * time.Millisecond
 	fleet := open(t, backend(t, echo.Options{StallEvery: period, StallFor: stall}), FleetOptions{Tunnels: 20})
-	r, err := fleet.Echo(t.Context(), EchoPlan{Size: 125, Rate: 2000, Duration: 2 * period})
-	if err != nil {
-		t.Fatal(err)
-	}
-	const tolerance = 12 * time.Millisecond
-	for _, c := range []struct{ quantile, share float64 }{{95, 0.5}, {99, 0.9}, {99.9, 0.99}} {
-		got, want := time.Duration(r.Latency.Histogram.ValueAtQuantile(c.quantile)), time.Duration(c.share*float64(stall))
-		if got < want-tolerance || got > want+tolerance {
-			t.Errorf("p%g is %s, and in truth %s", c.quantile, got, want)
+	const tolerance = 10 * time.Millisecond
+	soon(t, func() string {
+		r, err := fleet.Echo(t.Context(), EchoPlan{Size: 125, Rate: 800, Duration: 2 * period})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	closed, err := fleet.Echo(t.Context(), EchoPlan{Size: 125, Duration: period, Subset: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p99 := time.Duration(closed.Latency.P99); p99 > stall/2 {
-		t.Errorf("p99 of a closed loop is %s: this test proves nothing", p99)
-	}
+		for _, c := range []struct{ quantile, share float64 }{{95, 0.5}, {99, 0.9}, {99.9, 0.99}} {
+			got, want := time.Duration(r.Latency.Histogram.ValueAtQuantile(c.quantile)), time.Duration(c.share*float64(stall))
+			if got < want-tolerance || got > want+tolerance {
+				return fmt.Sprintf("p%g is %s, and in truth %s; %s", c.quantile, got, want, r.LimitedWhy)
+			}
+		}
+		return ""
+	})
+	soon(t, func() string {
+		closed, err := fleet.Echo(t.Context(), EchoPlan{Size: 125, Duration: period, Subset: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p99 := time.Duration(closed.Latency.P99); p99 > stall/2 {
+			return fmt.Sprintf("p99 of a closed loop is %s: this test proves nothing", p99)
+		}
+		return ""
+	})
 }
 
 // TestTheGeneratorSaysWhenItIsTheLimit: nobody sends 8 million messages a second on one loop.
