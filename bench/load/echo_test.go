@@ -200,7 +200,7 @@ func TestUnansweredMessagesAreErrors(t *testing.T) {
 		}
 	})
 	for _, p := range []EchoPlan{{Size: 125, Messages: 4, InFlight: 2, Duration: 50 * time.Millisecond}, {Size: 125, Rate: 100, Duration: 50 * time.Millisecond}} {
-		fleet := open(t, swallow, FleetOptions{Tunnels: 2, Timeout: 200 * time.Millisecond})
+		fleet := open(t, swallow, FleetOptions{Tunnels: 2, Timeout: 700 * time.Millisecond})
 		r, err := fleet.Echo(t.Context(), p)
 		if !errors.Is(err, ErrBroken) || r.Errors == 0 || r.Messages != 0 || fleet.Len() != 0 {
 			t.Errorf("%d right, %d errors, %d open, %v", r.Messages, r.Errors, fleet.Len(), err)
@@ -209,7 +209,7 @@ func TestUnansweredMessagesAreErrors(t *testing.T) {
 			t.Errorf("an empty fleet has nothing to be wrong: %v", err)
 		}
 	}
-	fleet := open(t, swallow, FleetOptions{Tunnels: 2, Timeout: 200 * time.Millisecond})
+	fleet := open(t, swallow, FleetOptions{Tunnels: 2, Timeout: 700 * time.Millisecond})
 	if err := fleet.Once(t.Context(), 1); err == nil {
 		t.Error("a round without answers is no error")
 	}
@@ -300,5 +300,27 @@ func TestOpeningCanBeGivenUp(t *testing.T) {
 	})
 	if _, err := Open(ctx, silent, FleetOptions{Tunnels: 2}); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestTwoFleetsAtOnce: small messages are measured on one while another moves large ones.
+func TestTwoFleetsAtOnce(t *testing.T) {
+	target := backend(t, echo.Options{})
+	large, small := open(t, target, FleetOptions{Tunnels: 2}), open(t, target, FleetOptions{Tunnels: 10})
+	ctx, cancel := context.WithCancel(t.Context())
+	var moved Result
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		moved, err = large.Echo(ctx, EchoPlan{Size: 1 << 20, Duration: time.Hour})
+		done <- err
+	}()
+	r, err := small.Echo(t.Context(), EchoPlan{Size: 125, Duration: 300 * time.Millisecond})
+	cancel()
+	if other := <-done; err != nil || !errors.Is(other, context.Canceled) || errors.Is(other, ErrBroken) {
+		t.Errorf("%v, and %v", err, other)
+	}
+	if r.Messages == 0 || moved.Messages == 0 {
+		t.Errorf("%d small and %d large messages", r.Messages, moved.Messages)
 	}
 }
