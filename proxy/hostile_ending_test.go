@@ -174,7 +174,7 @@ func testAnswerAfterFinish(t *testing.T) {
 	client.Want(answer + proxytest.ServerClose(1000))
 	conn.Close()
 	client.WantEOF()
-	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 closed client from_backend close 1000")
+	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 closed backend from_backend close 1000")
 }
 
 // testOrdinaryAnswerAfterFinish: the same for an ordinary request.

@@ -100,7 +100,7 @@ var extraCases = []hostileCase{
 	refused("X20/10000-options", plain("Connection: "+strings.Repeat("a,", 10_000)+"¶"), "431", "head-too-large client too-many-connection-options"),
 	{
 		name: "X21/connection-names-the-key", send: handshake("Connection: Upgrade, Sec-WebSocket-Key, Cookie¶Upgrade: websocket¶Cookie: a=b¶" + versionLine + keyLine),
-		backend: "GET / HTTP/1.1¶Host: a¶" + versionLine + "{forwarded}Connection: Upgrade¶Upgrade: websocket¶¶",
+		backend: "GET / HTTP/1.1¶Host: a¶" + versionLine + keyLine + "{forwarded}Connection: Upgrade¶Upgrade: websocket¶¶",
 		answer:  "HTTP/1.1 400 No¶Content-Length: 0¶¶", client: "HTTP/1.1 400 No¶Content-Length: 0¶Connection: close¶¶", log: []string{"request 400 complete backend"},
 	},
 	{
