@@ -22,6 +22,8 @@ const (
 	// turnsAtRest is the most turns that a loop may do while nothing can move, scrapes included. One that spins does
 	// some hundred thousand.
 	turnsAtRest = 100
+	// resetNoticed is the most time that may pass from a producer's reset to the log line of its tunnel's end.
+	resetNoticed = time.Second
 )
 
 // pressure is one tunnel through a proxy process of its own, with the means to stop and to push at both ends.
@@ -221,7 +223,9 @@ func TestAResetEndsATunnelWhoseSourceIsPaused(t *testing.T) {
 				_ = x.ends[from].(*net.TCPConn).SetLinger(0)
 				_ = x.ends[from].Close()
 				line := x.proxy.waitLine("the end of the tunnel", func(l logLine) bool { return l["event"] == "tunnel-end" })
-				t.Logf("the end was logged %v after the reset", since(begin))
+				if took := since(begin); took > resetNoticed {
+					t.Errorf("the end was logged %v after the reset, allowed are %v", took, resetNoticed)
+				}
 				if line["reason"] != name+"-reset" || line["by"] != name {
 					t.Errorf("the tunnel ended for %v by %v", line["reason"], line["by"])
 				}
