@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"culvert/cmd/internal/settings"
+	"culvert/proxy"
 )
 
 // flagsDoc is the document that is made from the settings, as seen from this package.
@@ -35,6 +36,16 @@ func TestFlagsDoc(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Error("docs/flags.md is not what the settings say: run go test ./cmd/culvert -run TestFlagsDoc -update")
+	}
+}
+
+// TestHelpTellsHowManyBackendsAreTried: it is no setting, and limits what the connect timeouts can do.
+func TestHelpTellsHowManyBackendsAreTried(t *testing.T) {
+	want := fmt.Sprintf("at most %d backends are tried", proxy.ConnectTries)
+	for _, f := range settings.Flags(settings.Run) {
+		if f.Name == "connect-total-timeout" && !strings.Contains(f.Help, want) {
+			t.Errorf("the help of --%s is %q, want it to say %q", f.Name, f.Help, want)
+		}
 	}
 }
 

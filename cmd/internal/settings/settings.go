@@ -42,7 +42,7 @@ type Timeouts struct {
 	HalfClosed   time.Duration `name:"half-closed-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"1h" help:"End a tunnel of which one side has finished and the other is silent for so long."`
 	ClientHead   time.Duration `name:"client-head-timeout" default:"15s" placeholder:"DURATION" min:"1s" max:"180s" help:"From accepting a client to the end of its request's head."`
 	Connect      time.Duration `name:"connect-timeout" default:"5s" placeholder:"DURATION" min:"100ms" max:"60s" help:"One attempt to reach a backend; then the next backend is tried."`
-	ConnectTotal time.Duration `name:"connect-total-timeout" default:"10s" placeholder:"DURATION" min:"100ms" max:"60s" help:"All attempts of one request to reach a backend together."`
+	ConnectTotal time.Duration `name:"connect-total-timeout" default:"10s" placeholder:"DURATION" min:"100ms" max:"60s" help:"All attempts of one request to reach a backend together; at most 3 backends are tried."`
 	Answer       time.Duration `name:"answer-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"180s" help:"How long a backend may take until the head of its answer is whole."`
 	ClientWrite  time.Duration `name:"client-write-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"1h" help:"End an HTTP answer of which the client takes no byte for so long."`
 	Linger       time.Duration `name:"linger-timeout" default:"5s" placeholder:"DURATION" min:"1s" max:"60s" help:"How long to read and discard after the last byte sent, so that it is not lost."`
