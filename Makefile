@@ -37,7 +37,8 @@ run: build ## build Culvert and start its demonstration
 .PHONY: build
 build: ## build bin/culvert and bin/culvert-bench, stamped with their version
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/culvert ./cmd/culvert-bench
+	@echo "Building bin/culvert; the first time this takes a minute or so."
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/culvert ./cmd/culvert-bench
 
 .PHONY: test
 test: ## run the whole suite, bulk volumes included (at most 5 minutes on 2 cores)
