@@ -76,6 +76,11 @@ func TestPageComesBackAfterAnOutage(t *testing.T) {
 	page.WaitFor("a second failure", `document.querySelector("#state").dataset.failures >= 2`)
 	page.WaitFor("the outage to be shown", `document.querySelector("#state").innerText === "Disconnected" &&
 		/^next try in \d+ s$/.test(document.querySelector("#retry").innerText) && document.querySelector("#send").disabled`)
+	for _, selector := range []string{"#backend", "#forwarded", "#people"} {
+		if text := page.Text(selector); text != "–" {
+			t.Errorf("without a tunnel the page shows %q in %s", text, selector)
+		}
+	}
 	page.Type("#input", "after")
 
 	listener, err = net.Listen("tcp", address)
