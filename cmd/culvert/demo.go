@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"culvert/cmd/internal/demo"
@@ -42,7 +43,7 @@ func demonstrate(i *settings.Invocation) int {
 	if p.service.admin != nil {
 		metrics = "http://" + forBrowser(p.service.admin.address()) + "/metrics"
 	}
-	fmt.Print(demo.Guide("http://"+forBrowser(p.service.server.Addresses()[0]), metrics, d.Addresses()))
+	fmt.Print(demo.Guide(os.Args[0], "http://"+forBrowser(p.service.server.Addresses()[0]), metrics, d.Addresses()))
 	// The backends end first: they say goodbye with a close frame.
 	return p.service.supervise(signals, d.Close)
 }

@@ -60,6 +60,9 @@ func TestDemoWhereItsPortsAreTaken(t *testing.T) {
 	if status, _ := get(t, metrics[1]); status != http.StatusOK {
 		t.Errorf("the metrics say %d", status)
 	}
+	if !strings.Contains(p.output(), "\n    "+binary+" --listen :") {
+		t.Errorf("the guide does not name the program as it was started:\n%s", p.output())
+	}
 	if strings.HasSuffix(url, ":8080") || strings.HasSuffix(metrics[1], ":9900/metrics") {
 		t.Errorf("the guide names ports of others: %s, %s", url, metrics[1])
 	}

@@ -300,7 +300,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 
 func ExampleGuide() {
 	backends := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:40001"), netip.MustParseAddrPort("127.0.0.1:40002")}
-	fmt.Print(Guide("http://localhost:8080", "http://localhost:9090/metrics", backends))
+	fmt.Print(Guide("bin/culvert", "http://localhost:8080", "http://localhost:9090/metrics", backends))
 	// Output:
 	// Culvert demo
 	//
@@ -320,7 +320,7 @@ func ExampleGuide() {
 	//     curl -s http://localhost:9090/metrics
 	//
 	//   Put Culvert before servers of your own:
-	//     culvert --listen :8080 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
+	//     bin/culvert --listen :8081 --admin 127.0.0.1:9091 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
 	//
 	// Ctrl-C ends the demo.
 }

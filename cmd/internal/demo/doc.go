@@ -11,7 +11,7 @@
 //	for _, address := range d.Addresses() {
 //		// register the address as a backend of the proxy
 //	}
-//	fmt.Print(demo.Guide("http://localhost:8080", "http://localhost:9090/metrics", d.Addresses()))
+//	fmt.Print(demo.Guide("bin/culvert", "http://localhost:8080", "http://localhost:9090/metrics", d.Addresses()))
 //
 // All backends of one Demo share one room, so a message reaches everyone,
 // whichever backend a tunnel ended on.
