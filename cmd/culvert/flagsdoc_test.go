@@ -56,7 +56,7 @@ This page is made from the settings themselves by ` + "`go test ./cmd/culvert -r
 Every setting is a flag and an environment variable. A flag overrides its variable, a variable the default; an empty
 variable counts as none. A list that is given by flags replaces the one of its variable as a whole.
 
-- **Lists.** A flag is repeated, one value each. In a variable, values are separated by blanks or semicolons (not by
+- **Lists.** A flag is repeated, one value each; any other flag is given once. In a variable, values are separated by blanks or semicolons (not by
   commas, since a backend's weight follows one): ` + "`CULVERT_BACKEND=\"10.0.0.1:80,weight=2; 10.0.0.2:80\"`" + `.
 - **Durations** have a unit: ` + "`500ms`, `60s`, `1m30s`" + `. A bare number is refused, except 0.
 - **Sizes** are in bytes, or in ` + "`KiB` and `MiB`" + `.

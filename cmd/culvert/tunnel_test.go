@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,12 +114,15 @@ func (u *tunnel) wantEnd() {
 	}
 }
 
-// quick are settings of a proxy that picks its ports and ends soon.
+// quick are settings of a proxy that picks its ports and ends soon, where more does not say otherwise.
 func quick(backend string, more ...string) []string {
-	return append([]string{
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--backend", backend, "--loops", "2",
-		"--shutdown-delay", "0", "--shutdown-grace", "0",
-	}, more...)
+	args := []string{"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--backend", backend}
+	for _, usual := range [][]string{{"--loops", "2"}, {"--shutdown-delay", "0"}, {"--shutdown-grace", "0"}} {
+		if !slices.Contains(more, usual[0]) {
+			args = append(args, usual...)
+		}
+	}
+	return append(args, more...)
 }
 
 // proxyURL returns the URL of a running proxy.

@@ -11,7 +11,7 @@ import (
 // decoder turns a value as written into what it means. The error says what is wrong, not what is allowed.
 type decoder[T any] func(text string, tag *kong.Tag) (T, error)
 
-// single maps a setting with one value: the last one given counts.
+// single maps a setting with one value.
 func single[T any](decode decoder[T]) kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		text, variable, err := take(ctx)

@@ -53,13 +53,8 @@ func Parse(args, environ []string) (*Invocation, error) {
 		return nil, explain(err, args)
 	}
 	i := &Invocation{Command: ctx.Selected().Name, variables: map[string]string{}}
-	for _, path := range ctx.Path {
-		if path.Flag != nil {
-			i.variables[path.Flag.Name] = ""
-			if path.Resolved {
-				i.variables[path.Flag.Name] = VariableOf(path.Flag.Name)
-			}
-		}
+	if err := i.collect(ctx.Path); err != nil {
+		return nil, err
 	}
 	switch i.Command {
 	case Run:
@@ -77,6 +72,25 @@ func Parse(args, environ []string) (*Invocation, error) {
 	}
 	i.Warnings = variables.misspelt()
 	return i, nil
+}
+
+// collect notes which flags were given and where. One with a single value is given once: which of two was meant, nobody
+// can tell.
+func (i *Invocation) collect(paths []*kong.Path) error {
+	for _, path := range paths {
+		flag := path.Flag
+		if flag == nil {
+			continue
+		}
+		if i.Given(flag.Name) && !flag.IsSlice() {
+			return i.wrong(flag.Name, "", "given twice; it takes one value")
+		}
+		i.variables[flag.Name] = ""
+		if path.Resolved {
+			i.variables[flag.Name] = VariableOf(flag.Name)
+		}
+	}
+	return nil
 }
 
 var commands = []string{Run, Demo, Version, Help}

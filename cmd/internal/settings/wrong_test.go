@@ -31,6 +31,12 @@ var wrongLines = []struct{ args, want string }{
 	{"help everything", "unknown command everything; allowed: run, demo, version, help"},
 	{"--log-level debug demo", `flag --log-level applies to the default command "run", not "demo"`},
 
+	// One value only.
+	{someBackend + " --idle-timeout 3m --idle-timeout 4m", "--idle-timeout: given twice; it takes one value"},
+	{someBackend + " --loops=2 --listen :80 --loops=2", "--loops: given twice; it takes one value"},
+	{someBackend + " --access-log-query --access-log-query=false", "--access-log-query: given twice; it takes one value"},
+	{"demo --admin off --admin :9900", "--admin: given twice; it takes one value"},
+
 	// Durations.
 	{"--idle-timeout", "--idle-timeout: a value is missing; allowed: 0 (none), or 1s to 24h"},
 	{"--idle-timeout --listen :80", "--idle-timeout: a value is missing; allowed: 0 (none), or 1s to 24h"},
