@@ -29,6 +29,10 @@ func (p *preparation) warn() {
 	if !p.admin.Off && !p.admin.Address.Addr().IsLoopback() {
 		log.Warn().Stringer("admin", p.admin.Address).Msg("the admin port asks for no password: anyone who reaches it can read the metrics")
 	}
+	if t := &p.config.Timeouts; t.Connect > t.ConnectTotal {
+		log.Warn().Stringer("connect_timeout", t.Connect).Stringer("connect_total_timeout", t.ConnectTotal).
+			Msg("--connect-timeout is more than --connect-total-timeout: behind a backend that does not answer no other one is tried")
+	}
 	weights := 0
 	for _, b := range p.config.Backends {
 		weights += b.Weight

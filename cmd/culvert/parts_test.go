@@ -260,18 +260,22 @@ func ask(c net.Conn) bool {
 func TestWarnings(t *testing.T) {
 	var log bytes.Buffer
 	p := &preparation{
-		config: proxy.Config{MaxConnections: 1 << 40, Backends: []proxy.BackendConfig{{Weight: 0}}},
-		admin:  settings.AdminAddress{Address: netip.MustParseAddrPort("[::]:9900")},
+		config: proxy.Config{
+			MaxConnections: 1 << 40, Backends: []proxy.BackendConfig{{Weight: 0}},
+			Timeouts: proxy.Timeouts{Connect: 2 * time.Second, ConnectTotal: time.Second},
+		},
+		admin: settings.AdminAddress{Address: netip.MustParseAddrPort("[::]:9900")},
 	}
 	p.service.logs.errors = zerolog.New(&log)
 	p.warn()
-	for _, want := range []string{"--max-connections is more", "asks for no password", "every backend has weight 0"} {
+	for _, want := range []string{"--max-connections is more", "asks for no password", "every backend has weight 0", "--connect-timeout is more"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, log.String())
 		}
 	}
 	log.Reset()
 	p.config.MaxConnections, p.config.Backends[0].Weight, p.admin.Off = 1, 1, true
+	p.config.Timeouts.Connect = time.Second
 	p.warn()
 	if log.Len() > 0 {
 		t.Errorf("warned without cause: %s", log.String())
