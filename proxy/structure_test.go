@@ -39,6 +39,8 @@ func TestAnIdleTunnelCostsAtMostAKilobyte(t *testing.T) {
 	}
 	slices.Sort(fresh)
 	slices.Sort(used)
+	t.Logf("figure: an idle tunnel costs %d bytes of PSS when it is fresh, %d after one echo of 16 KiB (medians of %d processes)",
+		fresh[memoryRuns/2], used[memoryRuns/2], memoryRuns)
 	if n := fresh[memoryRuns/2]; n > idleTunnelBytes {
 		t.Errorf("a fresh idle tunnel costs %d bytes, allowed are %d (all runs: %v)", n, idleTunnelBytes, fresh)
 	}
@@ -123,7 +125,7 @@ func TestFourThousandTunnelsStartNoGoroutine(t *testing.T) {
 	if n := with.sum("go_goroutines"); n > none+2 {
 		t.Errorf("%v goroutines with %d tunnels, %v with none", n, tunnels, none)
 	}
-	t.Logf("%v goroutines without tunnels, %v with %d", none, with.sum("go_goroutines"), tunnels)
+	t.Logf("figure: %v goroutines without tunnels, %v with %d", none, with.sum("go_goroutines"), tunnels)
 }
 
 func TestAMillionMessagesAllocateNothing(t *testing.T) {
@@ -146,7 +148,7 @@ func TestAMillionMessagesAllocateNothing(t *testing.T) {
 	took := since(begin)
 	grown := p.mallocs() - before
 	relayed = p.scrape().sum("culvert_tunnel_messages_total") - relayed
-	t.Logf("%.0f messages in %v: %.0f objects allocated, of which %.0f for the question", relayed, took, grown, asking)
+	t.Logf("figure: %.0f messages in %v: %.0f objects allocated, of which %.0f for the question", relayed, took, grown, asking)
 	if relayed != messages {
 		t.Errorf("%v messages were relayed, want %d", relayed, messages)
 	}
@@ -200,7 +202,7 @@ func TestASmallMessageIsOneReceiveAndOneSend(t *testing.T) {
 	l.closeTunnels()
 	p.stop()
 	calls := readCalls(t, report)
-	t.Logf("system calls for %d messages: %v", messages, calls)
+	t.Logf("figure: system calls for %d messages: %v", messages, calls)
 	// The handshake's heads, the first look at each side and its end are a few calls more, once for all.
 	const once = 20
 	for _, name := range []string{"recvfrom", "sendto"} {

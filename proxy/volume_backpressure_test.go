@@ -156,7 +156,7 @@ func (x *pressure) bounded(now samples, size, directions int) {
 		x.t.Errorf("the loop turned %.0f times while nothing could move", turns)
 	}
 	all, anonymous := x.proxy.proportionalSet()
-	x.t.Logf("at a standstill %.0f bytes are held (%.0f at most per direction in memory); PSS %d KiB, %d of them anonymous; %s",
+	x.t.Logf("figure: at a standstill %.0f bytes are held (%.0f at most per direction in memory); PSS %d KiB, %d of them anonymous; %s",
 		held, peak, all>>10, anonymous>>10, socketStatistics(x.t))
 }
 

@@ -1,6 +1,6 @@
 // Package gotest reads the event stream of `go test -json` and folds it into
-// results: which tests passed, failed or were skipped, how long they took, and
-// what the failed ones printed.
+// results: which tests passed, failed or were skipped, how long they took, what
+// the failed ones printed, and the figures that the passed ones report.
 //
 // A test for which no outcome was reported (its process died, or was killed at
 // its time limit) counts as failed: silence is never success.
@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -26,14 +27,21 @@ const (
 )
 
 // Result is the outcome of one test. Test is its full name, subtests joined by
-// slashes. Output is kept for tests that did not pass.
+// slashes. Output is kept for tests that did not pass; of one that passed, only
+// the Figures are: the lines that it logged with [FigureMark] in front.
 type Result struct {
 	Package string
 	Test    string
 	Status  Status
 	Seconds float64
 	Output  string
+	Figures []string
 }
+
+// FigureMark begins a line that a test logs for people to see though it passes:
+//
+//	t.Logf("figure: %d bytes for each", n)
+const FigureMark = "figure: "
 
 // TopLevel reports whether the result belongs to a test function rather than
 // to one of its subtests.
@@ -200,13 +208,26 @@ func (p *running) test(e event) {
 		}
 	case "pass", "fail", "skip":
 		r := Result{Package: e.Package, Test: e.Test, Status: Status(e.Action), Seconds: e.Elapsed}
-		if r.Status != Passed {
+		if r.Status == Passed {
+			r.Figures = figures(out.String())
+		} else {
 			r.Output = out.String()
 		}
 		p.result.Tests = append(p.result.Tests, r)
 		p.started = slices.DeleteFunc(p.started, func(name string) bool { return name == e.Test })
 		out.Reset()
 	}
+}
+
+// logged is how the testing package writes a line that begins with a figure: behind the place that logs it.
+var logged = regexp.MustCompile(`(?m)^ +\S+\.go:\d+: ` + FigureMark + `(.*)$`)
+
+func figures(output string) []string {
+	var found []string
+	for _, match := range logged.FindAllStringSubmatch(output, -1) {
+		found = append(found, match[1])
+	}
+	return found
 }
 
 // chatter recognises the lines in which the test binary only announces what

@@ -2,6 +2,7 @@ package gotest
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,21 @@ func TestOutcomesAreCounted(t *testing.T) {
 	}
 	a := r.Tests()[0]
 	if a.Output != "    a_test.go:7: wrong\n" || a.Seconds != 0.5 || !a.TopLevel() || r.Tests()[1].TopLevel() {
+		t.Fatalf("result: %+v", a)
+	}
+}
+
+func TestFiguresOfWhatPassedAreKept(t *testing.T) {
+	r := read(t,
+		`{"Action":"run","Package":"p","Test":"TestA"}`,
+		`{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}`,
+		`{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:7: figure: 12 bytes\n"}`,
+		`{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:8: no figure: at all\n"}`,
+		`{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:9: figure: 3 calls\n"}`,
+		`{"Action":"pass","Package":"p","Test":"TestA"}`,
+		`{"Action":"pass","Package":"p"}`,
+	)
+	if a := r.Tests()[0]; a.Output != "" || !slices.Equal(a.Figures, []string{"12 bytes", "3 calls"}) {
 		t.Fatalf("result: %+v", a)
 	}
 }

@@ -1,6 +1,7 @@
 // Testreport turns the event stream of `go test -json`, read from standard
 // input, into what a person wants to see: one line per package, failures in
-// full, skipped tests by name, the slowest ten, and a last line of totals.
+// full, skipped tests by name, the figures that tests report, the slowest ten,
+// and a last line of totals.
 //
 //	go test -json ./... | testreport [-forbid-skips]
 //
@@ -43,6 +44,7 @@ func run(stream io.Reader, out io.Writer, forbidSkips bool) bool {
 	tests := report.Tests()
 	passed, failed, skipped := report.Count(gotest.Passed), report.Count(gotest.Failed), report.Count(gotest.Skipped)
 	printNames(out, "Skipped", tests, gotest.Skipped)
+	printFigures(out, tests)
 	printSlowest(out, tests)
 	printNames(out, "Failed", tests, gotest.Failed)
 	ok := err == nil && !report.Failed() && failed == 0
@@ -102,6 +104,20 @@ func printNames(out io.Writer, title string, tests []gotest.Result, status gotes
 		fmt.Fprintf(out, "  %s %s\n", r.Package, r.Test)
 		if status == gotest.Skipped {
 			fmt.Fprint(out, indent(r.Output))
+		}
+	}
+}
+
+// printFigures lists what tests that passed logged for people to see.
+func printFigures(out io.Writer, tests []gotest.Result) {
+	title := "\nFigures:\n"
+	for _, r := range tests {
+		for i, figure := range r.Figures {
+			if i == 0 {
+				fmt.Fprintf(out, "%s  %s %s\n", title, r.Package, r.Test)
+				title = ""
+			}
+			fmt.Fprint(out, indent(figure))
 		}
 	}
 }

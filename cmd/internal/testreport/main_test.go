@@ -20,6 +20,10 @@ const (
 {"Action":"output","Package":"p","Test":"TestMaybe","Output":"no browser here\n"}
 {"Action":"skip","Package":"p","Test":"TestMaybe"}
 `
+	telling = `{"Action":"run","Package":"p","Test":"TestTells"}
+{"Action":"output","Package":"p","Test":"TestTells","Output":"    a_test.go:7: figure: 12 bytes for each\n"}
+{"Action":"pass","Package":"p","Test":"TestTells"}
+`
 	leak   = `{"Action":"output","Package":"p","Output":"leaked goroutine 7\n"}` + "\n"
 	broken = `{"ImportPath":"p","Action":"build-output","Output":"a.go:1:1: syntax error\n"}
 {"ImportPath":"p","Action":"build-fail"}
@@ -43,6 +47,7 @@ func TestVerdictAndTotals(t *testing.T) {
 		{"only the go command spoke", "go: no such package\n", false, false, []string{"go: no such package"}},
 		{"skip allowed", passing + skipped + passed, false, true, []string{"Skipped:\n  p TestMaybe", "no browser here"}},
 		{"skip forbidden", passing + skipped + passed, true, false, []string{"skipping is forbidden"}},
+		{"figures", passing + telling + passed, false, true, []string{"Figures:\n  p TestTells\n      12 bytes for each\n"}},
 		{"died half-way", passing, false, false, []string{"the stream ended"}},
 	}
 	for _, c := range cases {
