@@ -114,7 +114,10 @@ func tunnelSides(client, conn *proxytest.Conn, backend bool) (first, second *pro
 	return client, conn, "client"
 }
 
-// testResetInFrame: a reset amid a frame is a reset for the other side, behind what came before.
+// promptly is much less than any deadline would take, and enough for a busy machine.
+const promptly = proxytest.Patience / 10
+
+// testResetInFrame: a reset amid a frame is at once a reset for the other side, behind what came before.
 func testResetInFrame(t *testing.T, backend bool) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
@@ -126,9 +129,13 @@ func testResetInFrame(t *testing.T, backend bool) {
 	}
 	first.Send(part)
 	second.Want(part)
+	begin := time.Now()
 	first.Reset()
 	if rest := second.WantReset(); rest != "" {
 		t.Errorf("something came before the reset: %s", proxytest.Excerpt(rest))
+	}
+	if took := time.Since(begin); took > promptly {
+		t.Errorf("the reset was passed on after %v, want at most %v", took, promptly)
 	}
 	wantLog(t, p, "tunnel-open 101", "tunnel-end 101 "+by+"-reset "+by)
 }
