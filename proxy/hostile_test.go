@@ -1,8 +1,10 @@
 package proxy_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,7 +79,12 @@ func testRunFlag() string {
 // hostileInputCount is how many inputs each section of the list has.
 var hostileInputCount = map[string]int{"U": 26, "H": 22, "B": 8, "F": 9, "E": 9, "P": 1, "T": 5, "A": 1}
 
-var hostileRow = regexp.MustCompile(`(?m)^\| ([A-Z][0-9]{2}) \| (covered|not built) \|`)
+var (
+	hostileRow = regexp.MustCompile(`(?m)^\| ([A-Z][0-9]{2}) \| (covered|elsewhere|not built) \|(.*)\|$`)
+	// testNamed and packageNamed find the tests that a row names, and the package that they are in.
+	testNamed    = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+	packageNamed = regexp.MustCompile("in `([a-z/]+)`")
+)
 
 // documentedInputs returns the rows of docs/hostile.md: id, and whether it is covered. Every id of the list must be
 // there, once.
@@ -93,6 +100,7 @@ func documentedInputs(t *testing.T) map[string]bool {
 			t.Errorf("docs/hostile.md has two rows for %s", row[1])
 		}
 		documented[row[1]] = row[2] == "covered"
+		wantTestsNamed(t, row[1], row[2] == "elsewhere", row[3])
 	}
 	for section, count := range hostileInputCount {
 		for i := range count {
@@ -103,4 +111,34 @@ func documentedInputs(t *testing.T) map[string]bool {
 		}
 	}
 	return documented
+}
+
+// wantTestsNamed checks that the tests exist that a row names. A row whose input is tested elsewhere has to name some.
+func wantTestsNamed(t *testing.T, id string, elsewhere bool, text string) {
+	t.Helper()
+	names, in := testNamed.FindAllStringSubmatch(text, -1), packageNamed.FindStringSubmatch(text)
+	if len(names) == 0 && !elsewhere {
+		return
+	}
+	if len(names) == 0 || in == nil {
+		t.Errorf("docs/hostile.md does not say which tests of which package cover %s", id)
+		return
+	}
+	files, err := filepath.Glob(filepath.Join("..", in[1], "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources []byte
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, source...)
+	}
+	for _, name := range names {
+		if !bytes.Contains(sources, []byte("\nfunc "+name[1]+"(")) {
+			t.Errorf("docs/hostile.md says that %s is covered by %s in %s, which does not exist", id, name[1], in[1])
+		}
+	}
 }
