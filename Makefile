@@ -22,6 +22,7 @@ CHECK_FUZZ_SECONDS ?= 5
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 SEED ?= 1
+CHECK_SEEDS ?= 500
 BENCH ?= .
 BENCH_PACKAGES ?= ./proxy/... ./engine/...
 MUTANT ?=
@@ -45,7 +46,7 @@ test: ## run the whole suite, bulk volumes included (at most 5 minutes on 2 core
 	$(GO) test -json -timeout 5m ./... | $(REPORT)
 
 .PHONY: check
-check: check-format check-vet check-static check-house test race check-fuzz ## what CI runs: formatting, vet, staticcheck, house rules, the suite with and without -race, short fuzzing
+check: check-format check-vet check-static check-house test race check-fuzz check-seeds ## what CI runs: formatting, vet, staticcheck, house rules, the suite with and without -race, short fuzzing, fresh simulations
 
 .PHONY: check-format
 check-format: ## fail if gofmt would change a file
@@ -68,6 +69,12 @@ check-house: ## check the house rules alone (also part of the suite)
 check-fuzz: ## run every fuzzer for a few seconds (CHECK_FUZZ_SECONDS)
 	$(GO) run ./cmd/internal/fuzzers -seconds $(CHECK_FUZZ_SECONDS)
 
+# The suite runs the same seeds every time. Those of one second begin a thousand after those of the one before.
+.PHONY: check-seeds
+check-seeds: ## run the simulation with seeds that nobody has run before (CHECK_SEEDS)
+	@from="$$(date +%s)000"; echo "The simulation runs $(CHECK_SEEDS) fresh seeds, from $$from on."; \
+	$(GO) test ./proxy/sim -count=1 -run '^TestSimulation$$' -seeds=$(CHECK_SEEDS) -from="$$from"
+
 .PHONY: race
 race: ## run the suite once under the race detector, with reduced volumes (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -json -timeout 10m ./... | $(REPORT)
@@ -78,6 +85,7 @@ fuzz: ## run every fuzzer for FUZZ_SECONDS each (default 60); FUZZ=name picks
 
 .PHONY: sim
 sim: ## replay one simulation: make sim SEED=n
+	@[[ '$(SEED)' =~ ^[1-9][0-9]*$$ ]] || { echo "make sim: SEED=$(SEED): not a seed; seeds are whole numbers from 1 on" >&2; exit 2; }
 	$(GO) test ./proxy/sim -count=1 -v -run '^TestSimulation$$' -seed=$(SEED)
 
 .PHONY: bench
