@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -9,8 +10,7 @@ import (
 )
 
 // Admin returns the handler of the admin port: /metrics for Prometheus, /livez (the process answers) and /readyz (new
-// connections are welcome: 200 while the server runs, 503 before it and from the moment a shutdown was asked for).
-// It only reads.
+// connections are welcome: 200, or else 503 and why not). It only reads.
 func (s *Server) Admin() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(s.collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -18,22 +18,30 @@ func (s *Server) Admin() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.ready() {
-			plain(w, http.StatusOK, "ready\n")
+		if reason := s.notReady(); reason != "" {
+			plain(w, http.StatusServiceUnavailable, "not ready: "+reason+"\n")
 			return
 		}
-		plain(w, http.StatusServiceUnavailable, "not ready\n")
+		plain(w, http.StatusOK, "ready\n")
 	})
 	return mux
 }
 
-func (s *Server) ready() bool {
+// notReady says why new connections are not welcome, "" when they are.
+func (s *Server) notReady() string {
 	if s.shuttingDown.Load() {
-		return false
+		return "shutting down"
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state == serverRunning
+	state := s.state
+	s.mu.Unlock()
+	if state != serverRunning {
+		return "not running"
+	}
+	if !slices.ContainsFunc(s.backends, func(b *backend) bool { return b.weight > 0 }) {
+		return "every backend has weight 0"
+	}
+	return ""
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -1,0 +1,65 @@
+package proxy_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+
+	"culvert/proxy"
+
+	"github.com/rs/zerolog"
+)
+
+// newServer returns a server before one backend of this weight, that nobody has started.
+func newServer(t *testing.T, weight int) *proxy.Server {
+	t.Helper()
+	server, err := proxy.New(proxy.Config{
+		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
+		Backends: []proxy.BackendConfig{{Name: "b", Address: netip.MustParseAddrPort("127.0.0.1:1"), Weight: weight}},
+		Loops:    1,
+		Timeouts: proxy.DefaultTimeouts(),
+	}, proxy.Logs{Error: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
+// adminAnswer asks the admin port.
+func adminAnswer(server *proxy.Server, path string) (status int, body string) {
+	recorder := httptest.NewRecorder()
+	server.Admin().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+	return recorder.Code, recorder.Body.String()
+}
+
+func wantAdmin(t *testing.T, server *proxy.Server, path string, wantStatus int, wantBody string) {
+	t.Helper()
+	if status, body := adminAnswer(server, path); status != wantStatus || body != wantBody {
+		t.Errorf("%s says %d %q, want %d %q", path, status, body, wantStatus, wantBody)
+	}
+}
+
+func TestReadyWhileNewConnectionsAreWelcome(t *testing.T) {
+	server := newServer(t, 1)
+	wantAdmin(t, server, "/readyz", 503, "not ready: not running\n")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wantAdmin(t, server, "/readyz", 200, "ready\n")
+	if err := server.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	wantAdmin(t, server, "/readyz", 503, "not ready: shutting down\n")
+	wantAdmin(t, server, "/livez", 200, "alive\n")
+}
+
+func TestNotReadyWhereEveryBackendHasWeightZero(t *testing.T) {
+	server := newServer(t, 0)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wantAdmin(t, server, "/readyz", 503, "not ready: every backend has weight 0\n")
+}
