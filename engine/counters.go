@@ -1,15 +1,24 @@
 package engine
 
+import "time"
+
+// turnBounds are the durations by which turns are told apart: nearly all are shorter than the first.
+var turnBounds = [...]time.Duration{
+	100 * time.Microsecond, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second,
+}
+
 // Counters are one loop's plain counters: written and read on the loop only, without atomics. All count from the
 // start of the process unless they say otherwise.
 type Counters struct {
-	// Turns counts turns of the loop; Waits the system calls that waited for events; Parks the times that the loop
+	// Turns counts turns of the loop that are over; Waits the system calls that waited for events; Parks the times that the loop
 	// went to sleep in netpoll.
 	Turns, Waits, Parks uint64
 	// Events counts events dispatched, StaleEvents those whose slot was given away before they arrived.
 	Events, StaleEvents uint64
-	// BusyNanos is the time in turns, without the waiting; LongestTurnNanos the longest single turn.
-	BusyNanos, LongestTurnNanos uint64
+	// BusyNanos is the time in turns, without the waiting.
+	BusyNanos uint64
+	// slowTurns counts the turns that took longer than each of turnBounds, in its order.
+	slowTurns [len(turnBounds)]uint64
 	// Accepted counts accepted connections; AcceptPauses the times a listener was taken out of the set because no
 	// descriptor was left.
 	Accepted, AcceptPauses uint64
@@ -37,4 +46,22 @@ type Counters struct {
 	Lingering, LingerCut uint64
 	// PostsRefused counts calls of Post refused because the mailbox was full.
 	PostsRefused uint64
+}
+
+// turnOver counts a turn that took so many nanoseconds.
+func (c *Counters) turnOver(took uint64) {
+	c.Turns++
+	c.BusyNanos += took
+	for i := 0; i < len(turnBounds) && took > uint64(turnBounds[i]); i++ {
+		c.slowTurns[i]++
+	}
+}
+
+// TurnDurations returns how many turns took at most so many seconds, as a Prometheus histogram has it.
+func (c *Counters) TurnDurations() map[float64]uint64 {
+	buckets := make(map[float64]uint64, len(turnBounds))
+	for i, bound := range turnBounds {
+		buckets[bound.Seconds()] = c.Turns - c.slowTurns[i]
+	}
+	return buckets
 }

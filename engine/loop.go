@@ -228,7 +228,6 @@ func (l *Loop) turns() {
 // turn handles the events collected, at time begin.
 func (l *Loop) turn(n int, begin int64) {
 	l.busySince.Store(begin)
-	l.Counters.Turns++
 	l.Counters.Events += uint64(n)
 	l.BeginTurn(begin)
 	for i := range l.events[:n] {
@@ -244,9 +243,7 @@ func (l *Loop) turn(n int, begin int64) {
 	l.current = nil
 	l.EndTurn()
 	l.ticker.schedule(&l.Wheel)
-	took := uint64(Monotonic() - begin)
-	l.Counters.BusyNanos += took
-	l.Counters.LongestTurnNanos = max(l.Counters.LongestTurnNanos, took)
+	l.Counters.turnOver(uint64(Monotonic() - begin))
 	l.busySince.Store(0)
 }
 

@@ -89,6 +89,7 @@ var (
 	descStatuses       = description("responses_total", "Answers to clients by class of status; 1xx are tunnels.", "loop", "class")
 	descRetries        = description("dial_retries_total", "Dials of a further backend after one that failed.", "loop")
 	descPending        = description("exchanges_active", "Requests before the head of their answer.", "loop")
+	descTurn           = description("loop_turn_seconds", "Lag: how long single turns of the event loop took, in seconds.", "loop")
 	descTimers         = description("timers", "Deadlines in the timing wheel.", "loop")
 	descBackendActive  = description("backend_connections_active", "Connections to a backend now, those being dialed included.", "backend", "address")
 	descBackendFailed  = description("backend_dial_failures_total", "Dials of a backend that failed.", "backend", "address")
@@ -118,7 +119,6 @@ var engineMetrics = func() []engineMetric {
 		metric("loop_events_total", "Events dispatched.", counter, 1, func(c *engine.Counters) uint64 { return c.Events }),
 		metric("loop_stale_events_total", "Events whose connection was gone before they arrived.", counter, 1, func(c *engine.Counters) uint64 { return c.StaleEvents }),
 		metric("loop_busy_seconds_total", "Time spent in turns, in seconds.", counter, 1e-9, func(c *engine.Counters) uint64 { return c.BusyNanos }),
-		metric("loop_longest_turn_seconds", "Lag: the longest single turn so far, in seconds.", gauge, 1e-9, func(c *engine.Counters) uint64 { return c.LongestTurnNanos }),
 		metric("loop_posts_refused_total", "Tasks refused because the loop's mailbox was full.", counter, 1, func(c *engine.Counters) uint64 { return c.PostsRefused }),
 		metric("accepts_total", "Connections accepted.", counter, 1, func(c *engine.Counters) uint64 { return c.Accepted }),
 		metric("accept_pauses_total", "Times a listener paused because no descriptor was left.", counter, 1, func(c *engine.Counters) uint64 { return c.AcceptPauses }),
@@ -180,6 +180,7 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 		m := &engineMetrics[i]
 		emit(m.desc, m.kind, float64(m.value(&one.engine))*m.scale)
 	}
+	out <- prometheus.MustNewConstHistogram(descTurn, one.engine.Turns, float64(one.engine.BusyNanos)*1e-9, one.engine.TurnDurations(), one.loop)
 	p := &one.proxy
 	emit(descTunnelsActive, gauge, float64(one.tunnels))
 	emit(descTunnelsOpened, counter, float64(p.tunnelsOpened))
@@ -196,15 +197,14 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 		emit(descMessages, counter, float64(p.messages[side]), from)
 		emit(descBytes, counter, float64(one.engine.Relayed[side]), from)
 	}
-	for reason, n := range p.tunnelsEnded {
-		if n > 0 {
-			emit(descTunnelsEnded, counter, float64(n), ReasonName(engine.EndReason(reason)))
+	for reason := range endReasons {
+		name := ReasonName(reason)
+		if name == "unknown" || reason == engine.EndNone {
+			continue
 		}
-	}
-	for reason, n := range p.exchangesEnded {
-		if n > 0 {
-			emit(descExchangesEnded, counter, float64(n), ReasonName(engine.EndReason(reason)))
-		}
+		// Those that have not occurred yet, too: a rate needs a series that begins at 0.
+		emit(descTunnelsEnded, counter, float64(p.tunnelsEnded[reason]), name)
+		emit(descExchangesEnded, counter, float64(p.exchangesEnded[reason]), name)
 	}
 	for class, n := range p.statuses {
 		if class > 0 {

@@ -226,11 +226,18 @@ func ping(c net.Conn) error {
 }
 
 // metric reads one metric of a stand, the sum over its labels.
-func (s *stand) metric(name string) float64 {
+func (s *stand) metric(name string) float64 { return metricOf(s.scrape(), name) }
+
+// scrape returns all metrics at one moment.
+func (s *stand) scrape() string {
 	recorder := httptest.NewRecorder()
 	s.server.Admin().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return recorder.Body.String()
+}
+
+func metricOf(scrape, name string) float64 {
 	sum := 0.0
-	for line := range strings.Lines(recorder.Body.String()) {
+	for line := range strings.Lines(scrape) {
 		if rest, ok := strings.CutPrefix(line, name); ok && (rest[0] == ' ' || rest[0] == '{') {
 			value, _ := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
 			sum += value

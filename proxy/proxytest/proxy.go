@@ -179,12 +179,24 @@ func (p *Proxy) Close(t testing.TB) {
 // "reason=idle-timeout". 0 if there is none.
 func (p *Proxy) Metric(t testing.TB, name string, labels ...string) float64 {
 	t.Helper()
-	if text := p.metrics(); text != "" {
-		return sum(text, name, labels)
-	}
-	t.Fatal("the proxy's admin handler has no metrics")
-	return 0
+	return p.Scrape(t).Sum(name, labels...)
 }
+
+// Scrape is what the metrics were at one moment, in the text format.
+type Scrape string
+
+// Scrape returns all metrics at once, for values that are to be compared.
+func (p *Proxy) Scrape(t testing.TB) Scrape {
+	t.Helper()
+	text := p.metrics()
+	if text == "" {
+		t.Fatal("the proxy's admin handler has no metrics")
+	}
+	return Scrape(text)
+}
+
+// Sum is Metric, of this moment.
+func (s Scrape) Sum(name string, labels ...string) float64 { return sum(string(s), name, labels) }
 
 // WaitMetric waits until a metric has the value.
 func (p *Proxy) WaitMetric(t testing.TB, value float64, name string, labels ...string) {
