@@ -33,7 +33,7 @@ func (x *exchange) dial(b *backend) {
 			x.refuse(EndNoResources, engine.SideNone)
 			return
 		}
-		b.failures.Add(1)
+		b.failed(x.record.detail)
 		x.dialNext()
 		return
 	}
@@ -61,7 +61,7 @@ func (x *exchange) dialFailed() {
 	if x.timedOut {
 		x.record.detail = "timeout"
 	}
-	x.record.backend.failures.Add(1)
+	x.record.backend.failed(x.record.detail)
 	x.backend.Close()
 	x.leaveBackend()
 	x.dialNext()

@@ -81,8 +81,15 @@ type backend struct {
 	weight   int
 	active   atomic.Int64 // connections, those being dialed included
 	failures atomic.Uint64
+	fault    atomic.Pointer[string] // of the last failure, a stable token; nil: there was none
 
 	portIsEphemeral bool // the kernel takes the ports of outgoing connections from around there
+}
+
+// failed counts a dial that failed.
+func (b *backend) failed(fault string) {
+	b.fault.Store(&fault) // first: whoever sees the count sees a fault
+	b.failures.Add(1)
 }
 
 // New checks the configuration and returns a server that has opened nothing yet.
@@ -174,7 +181,7 @@ func (s *Server) Start() error {
 	for _, h := range s.shards {
 		h.loop.Start()
 	}
-	s.watchdog = startWatchdog(s.shards, s.logs.Error)
+	s.watchdog = startWatchdog(s.shards, s.backends, s.logs.Error)
 	s.state = serverRunning
 	return nil
 }
