@@ -51,10 +51,9 @@ func (a *accessLog) request(e *zerolog.Event, r *record) {
 	a.address(e, "peer", r.peer)
 	a.address(e, "listener", r.listener)
 	if len(r.text) > 0 {
-		e.Str("scheme", "http").Bytes("method", r.textAt(textMethod)).Bytes("host", r.textAt(textHost))
-		e.Bytes("uri", r.textAt(textURI))
-		for i, key := range [...]string{textUserAgent: "user_agent", textReferer: "referer", textForwardedFor: "x_forwarded_for"} {
-			if value := r.textAt(i); key != "" && len(value) > 0 {
+		e.Str("protocol", r.version.String()).Str("scheme", "http")
+		for i, key := range [recordTexts]string{"method", "host", "uri", "user_agent", "referer", "x_forwarded_for"} {
+			if value := r.textAt(i); len(value) > 0 {
 				e.Bytes(key, value)
 			}
 		}

@@ -242,6 +242,9 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 		x.backend.Reset() // its answer is of no use to anybody
 		x.leaveBackend()
 	}
+	if x.state == exchangeReadingHead && x.received != nil && len(x.record.text) == 0 {
+		x.noteUnfinished(x.received.Bytes())
+	}
 	outcome := engine.Outcome{Reason: reason, By: by}
 	h.counters.exchangeOver(outcome.Reason, x.record.status)
 	if reason != EndSilent {

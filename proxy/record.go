@@ -23,12 +23,13 @@ type record struct {
 	listener netip.AddrPort
 	accepted int64 // Monotonic ns, as all times here; 0: did not happen
 	headDone int64
-	dialed   int64 // the backend's connection stood
-	answered int64 // the head of the answer was whole
-	received int   // bytes of the request's head
-	status   int   // what the client was answered; 0: nothing
-	upstream int   // status that the backend gave; 0: none
-	tries    int   // backends dialed
+	dialed   int64         // the backend's connection stood
+	answered int64         // the head of the answer was whole
+	received int           // bytes of the request's head
+	version  http1.Version // 0: unknown
+	status   int           // what the client was answered; 0: nothing
+	upstream int           // status that the backend gave; 0: none
+	tries    int           // backends dialed
 	backend  *backend
 	detail   string // what exactly was wrong, a stable token
 	text     []byte // method, host, URI, user agent, referer, X-Forwarded-For; ends are in cuts
@@ -49,14 +50,13 @@ const (
 // reset makes a record ready for another exchange; it keeps its memory.
 func (r *record) reset() { *r = record{text: r.text[:0]} }
 
-// note copies the texts out of a request's head.
+// note copies the texts out of a request's head, or of what there is of it.
 func (r *record) note(head *http1.RequestHead, query bool) {
 	uri := head.Target()
 	if !query {
-		if q, ok := head.Query(); ok {
-			uri = uri[:len(uri)-len(q)-1]
-		}
+		uri = withoutQuery(uri)
 	}
+	r.version = head.Version()
 	r.text = r.text[:0]
 	for i, value := range [recordTexts][]byte{
 		head.Method(), head.Host(), uri, head.First(http1.FieldUserAgent), head.First(http1.FieldReferer),

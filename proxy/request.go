@@ -60,6 +60,7 @@ func (x *exchange) parse(bytes []byte) {
 	}
 	switch {
 	case err != nil:
+		x.noteUnfinished(bytes)
 		x.record.detail = err.Reason.String()
 		x.refuse(requestErrorReason(err), engine.SideClient)
 	case n > 0:
@@ -70,6 +71,13 @@ func (x *exchange) parse(bytes []byte) {
 	case x.received == nil:
 		x.hold(bytes)
 	}
+}
+
+// noteUnfinished notes for the log what is known of a request whose head is wrong or not whole, of which these bytes have
+// come.
+func (x *exchange) noteUnfinished(bytes []byte) {
+	x.requestHead.Rebind(bytes)
+	x.record.note(x.requestHead, x.shard.server.config.AccessLogQuery)
 }
 
 // requestErrorReason maps what is wrong with a head to the reason of the end.

@@ -46,7 +46,8 @@ func (h *RequestHead) Reset() {
 //   - n > 0: the head is buf[:n]; what follows is not its own
 //   - n == 0 and err == nil: the head is incomplete
 //   - err != nil: the head is refused, at its first line that breaks a rule or at the
-//     first byte that passes a limit; Parse keeps this answer until Reset
+//     first byte that passes a limit; Parse keeps this answer until Reset. The accessors
+//     tell what was read and is right before it
 //
 // No line is judged twice and no byte searched twice: a head that comes byte by byte
 // costs as much as one that comes whole. The head borrows buf until Reset, Rebind or the
@@ -103,8 +104,7 @@ func (h *RequestHead) startLine(line []byte, limits *Limits) {
 	h.method = span{uint32(h.line), uint32(h.line + methodEnd)}
 	method := line[:methodEnd]
 	if string(method) == "TRACE" || string(method) == "CONNECT" {
-		h.fail(ReasonMethodNotAllowed, h.line)
-		return
+		h.fail(ReasonMethodNotAllowed, h.line) // and the target is read for the log alone
 	}
 	h.parseTarget(method, line[targetStart:targetEnd], h.line+targetStart)
 	h.hostFromTarget = h.form == AbsoluteForm
@@ -189,7 +189,7 @@ func (h *RequestHead) end() {
 // Method returns the method, which is case-sensitive. Borrowed.
 func (h *RequestHead) Method() []byte { return h.bytes(h.method) }
 
-// Target returns the request target as it came. Borrowed.
+// Target returns the request target as it came, nil where it was refused. Borrowed.
 func (h *RequestHead) Target() []byte { return h.bytes(h.target) }
 
 // Form returns the form of the request target.

@@ -3,7 +3,7 @@ package http1
 import "bytes"
 
 // TargetForm is the form of a request target (RFC 9112 3.2). The authority form exists
-// for CONNECT only, which is refused.
+// for CONNECT only, which is refused: it has no name here.
 type TargetForm uint8
 
 // The forms.
@@ -32,25 +32,31 @@ var (
 )
 
 // parseTarget judges the request target, made of target characters, at offset at, and
-// records its form and parts.
+// records its form and parts. One that is refused is not kept: it may hold a password.
 func (h *RequestHead) parseTarget(method, target []byte, at int) {
-	h.target = span{uint32(at), uint32(at + len(target))}
+	whole := span{uint32(at), uint32(at + len(target))}
+	ok := true
 	switch {
 	case target[0] == '/':
 		h.form = OriginForm
-		h.splitPath(target, at)
+		ok = h.splitPath(target, at)
 	case len(target) == 1 && target[0] == '*' && string(method) == "OPTIONS":
 		h.form = AsteriskForm
-		h.path = h.target
+		h.path = whole
+	case string(method) == "CONNECT":
+		ok = h.setHost(target, at)
 	default:
 		h.form = AbsoluteForm
-		h.parseAbsolute(target, at)
+		ok = h.parseAbsolute(target, at)
+	}
+	if ok {
+		h.target = whole
 	}
 }
 
 // parseAbsolute judges an absolute-form target. Schemes other than http and https, an
 // empty authority and user information are refused (RFC 9110 4.2.1, 4.2.4).
-func (h *RequestHead) parseAbsolute(target []byte, at int) {
+func (h *RequestHead) parseAbsolute(target []byte, at int) bool {
 	authorityStart := 0
 	for _, scheme := range [...]string{"http://", "https://"} {
 		if len(target) > len(scheme) && EqualFold(target[:len(scheme)], scheme) {
@@ -59,7 +65,7 @@ func (h *RequestHead) parseAbsolute(target []byte, at int) {
 	}
 	if authorityStart == 0 {
 		h.fail(ReasonBadTarget, at)
-		return
+		return false
 	}
 	rest := target[authorityStart:]
 	end := bytes.IndexAny(rest, "/?")
@@ -68,14 +74,14 @@ func (h *RequestHead) parseAbsolute(target []byte, at int) {
 	}
 	if !h.setHost(rest[:end], at+authorityStart) {
 		h.fail(ReasonBadTarget, at+authorityStart)
-		return
+		return false
 	}
-	h.splitPath(rest[end:], at+authorityStart+end)
+	return h.splitPath(rest[end:], at+authorityStart+end)
 }
 
 // splitPath records path and query and judges the path's percent-encoding: routes are
 // chosen by the path, so it must not have two readings. The query passes as it is.
-func (h *RequestHead) splitPath(b []byte, at int) {
+func (h *RequestHead) splitPath(b []byte, at int) bool {
 	pathEnd := bytes.IndexByte(b, '?')
 	if pathEnd < 0 {
 		pathEnd = len(b)
@@ -88,14 +94,15 @@ func (h *RequestHead) splitPath(b []byte, at int) {
 	for i := bytes.IndexByte(path, '%'); i >= 0; {
 		if i+2 >= len(path) || charClass[path[i+1]]&charHex == 0 || charClass[path[i+2]]&charHex == 0 {
 			h.fail(ReasonBadTarget, at+i)
-			return
+			return false
 		}
 		next := bytes.IndexByte(path[i+3:], '%')
 		if next < 0 {
-			return
+			return true
 		}
 		i += 3 + next
 	}
+	return true
 }
 
 // setHost judges host and optional port at offset at and takes them as the request's.
