@@ -1,0 +1,143 @@
+package peers
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	warmUp   = 100 * time.Millisecond
+	measured = 350 * time.Millisecond
+	// latencyMeasured is longer: a p99.9 needs thousands of messages.
+	latencyMeasured = 700 * time.Millisecond
+
+	microsecondsPerMessage = "µs CPU per message"
+	bytesPerTunnel         = "bytes per tunnel"
+	microseconds           = "µs"
+
+	idleTunnels = 4500
+	manyTunnels = 9000
+	fewTunnels  = 100 // of the many that are used
+
+	sizeSmall = 125
+	size16K   = 16 << 10
+	size1M    = 1 << 20
+)
+
+func against(name string, factor float64) Target { return Target{Against: name, Factor: factor} }
+
+// allWorks are all rows in their order. What they must reach is from the project's design.
+func allWorks() []work {
+	return []work{
+		echoWork("echo-125B", "125 B echo", echoLoad{tunnels: 1, size: sizeSmall}, against(ProgramFloor, 1.05), against(ProgramNginx, 1)),
+		echoWork("echo-16KiB", "16 KiB echo", echoLoad{tunnels: 1, size: size16K}, against(ProgramFloor, 1.05)),
+		echoWork("echo-1MiB", "1 MiB echo", echoLoad{tunnels: 1, size: size1M}, against(ProgramHAProxy, 0.65)),
+		echoWork("echo-32", "125 B echo, 32 in flight", echoLoad{tunnels: 1, size: sizeSmall, inFlight: 32}, against(ProgramFloor, 1.05)),
+		echoWork("rate-5000", "5,000 messages/s over 1,000 tunnels", echoLoad{tunnels: 1000, size: sizeSmall, rate: 5000}, against(ProgramFloor, 1.05)),
+		connectWork(),
+		idleWork(),
+		mixedWork(),
+		manyWork(),
+		loopsWork(),
+	}
+}
+
+// works are those that were asked for.
+func (b *Bench) works() []work {
+	var list []work
+	for _, w := range allWorks() {
+		for _, row := range w.rows {
+			if b.options.Rows == nil || b.options.Rows.MatchString(row.Name) {
+				list = append(list, w)
+				break
+			}
+		}
+	}
+	return list
+}
+
+// echoLoad is a number of tunnels that echo messages all the time, or at a rate.
+type echoLoad struct {
+	tunnels, size, inFlight int
+	rate                    float64 // messages/s over all tunnels; 0: the next follows the echo
+}
+
+// echoWork measures CPU time per message.
+func echoWork(name, title string, load echoLoad, targets ...Target) work {
+	return work{
+		rows:    []Row{{Name: name, Title: title, Unit: microsecondsPerMessage, Subject: ProgramCulvert, Targets: targets}},
+		tunnels: load.tunnels,
+		nominal: (warmUp + measured).Seconds(),
+		prepare: func(ctx context.Context, _ *Bench, s station) (session, error) { return openEcho(ctx, s.proxy, load) },
+	}
+}
+
+// connectWork measures whole lives of tunnels: connect, upgrade, one echo, close.
+func connectWork() work {
+	return work{
+		rows: []Row{{
+			Name: "connect", Title: "connect, upgrade, 125 B echo, close", Unit: "µs CPU per tunnel", Subject: ProgramCulvert,
+			Targets: []Target{against(ProgramNginx, 0.9)},
+		}},
+		tunnels: connectsAtOnce,
+		nominal: (warmUp + measured).Seconds(),
+		prepare: func(_ context.Context, _ *Bench, s station) (session, error) { return &connectSession{s.proxy}, nil },
+	}
+}
+
+// idleWork measures the memory of tunnels that do nothing, before and after each has carried one message.
+func idleWork() work {
+	targets := []Target{{AtMost: 1000}}
+	return work{
+		rows: []Row{
+			{Name: "idle-fresh", Title: "idle tunnel, fresh", Unit: bytesPerTunnel, Subject: ProgramCulvert, Targets: targets},
+			{Name: "idle-used", Title: "idle tunnel, after one 16 KiB echo", Unit: bytesPerTunnel, Subject: ProgramCulvert, Targets: targets},
+		},
+		tunnels:  idleTunnels,
+		nominal:  1.5,
+		stations: nil,
+		prepare: func(_ context.Context, b *Bench, s station) (session, error) {
+			return &idleSession{b, s.contender}, nil
+		},
+	}
+}
+
+// mixedWork measures how long small messages take while others move large ones.
+func mixedWork() work {
+	return work{
+		rows: []Row{{
+			Name: "mixed-p99", Title: "p99 of 125 B echo on 100 tunnels while 8 move 1 MiB flat out", Unit: microseconds,
+			Subject: ProgramCulvert, Targets: []Target{against(AnyPeer, 1)},
+		}},
+		tunnels: fewTunnels + bulkTunnels,
+		nominal: (2*warmUp + latencyMeasured).Seconds(),
+		prepare: openMixed,
+	}
+}
+
+// manyWork measures how long small messages take while thousands of tunnels are idle.
+func manyWork() work {
+	return work{
+		rows: []Row{{
+			Name: "many-p99.9", Title: "p99.9 of 125 B echo on 100 of 9,000 tunnels, the others idle", Unit: microseconds,
+			Subject: ProgramCulvert, Targets: []Target{against(AnyPeer, 1)},
+		}},
+		tunnels: manyTunnels,
+		nominal: (warmUp + latencyMeasured).Seconds() + 0.2,
+		prepare: openMany,
+	}
+}
+
+// loopsWork compares Culvert with itself: what two loops on two CPUs cost.
+func loopsWork() work {
+	return work{
+		rows: []Row{{
+			Name: "two-loops", Title: "125 B echo on 100 tunnels, two loops on two CPUs", Unit: microsecondsPerMessage,
+			Subject: "two loops", Targets: []Target{against("one loop", 1.1)},
+		}},
+		tunnels:  fewTunnels,
+		nominal:  (warmUp + measured).Seconds(),
+		stations: loopStations,
+		prepare:  openLoops,
+	}
+}

@@ -1,0 +1,132 @@
+package peers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"culvert/engine"
+)
+
+// releasePatience bounds the end of a row.
+const releasePatience = 20 * time.Second
+
+// A station is one contender at its place, ready for a row.
+type station struct {
+	name, title string
+	contender   Contender
+	proxy       *proxy // nil where each measurement starts its own
+}
+
+// A session is a station with the tunnels that a row needs. One measurement returns a sample for each of the work's
+// rows. Release ends what prepare began, also after an error.
+type session interface {
+	measure(ctx context.Context) ([]Sample, error)
+	release(ctx context.Context) error
+}
+
+// A work is one kind of load, of which one measurement may give several rows.
+type work struct {
+	rows    []Row
+	tunnels int     // at once through one proxy
+	nominal float64 // seconds that a measurement takes, for the progress line
+	// stations returns where it is measured; nil: at each contender.
+	stations func(ctx context.Context, b *Bench) ([]station, error)
+	prepare  func(ctx context.Context, b *Bench, s station) (session, error)
+}
+
+// Run measures all rows. It ends early when ctx does, with an error and without results.
+func (b *Bench) Run(ctx context.Context) (*Results, error) {
+	begin := engine.Monotonic()
+	programs, err := b.programs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	results := &Results{
+		Format: format, Date: b.options.Date, Machine: ThisMachine(), Programs: programs, Rounds: b.options.Rounds,
+		Pinned: b.proxyCPUs() != nil,
+	}
+	works := b.works()
+	if len(works) == 0 {
+		return nil, fmt.Errorf("%w %s", errNothing, b.options.Rows)
+	}
+	progress := newProgress(b, works)
+	defer progress.end()
+	for _, w := range works {
+		rows, err := b.runWork(ctx, w, progress)
+		if err != nil {
+			return nil, fmt.Errorf("row %s: %w", w.rows[0].Name, err)
+		}
+		results.Rows = append(results.Rows, rows...)
+	}
+	results.Seconds = time.Duration(engine.Monotonic() - begin).Seconds()
+	return results, nil
+}
+
+// runWork prepares one work at all stations, measures in interleaved rounds, and releases all.
+func (b *Bench) runWork(ctx context.Context, w work, progress *progress) (rows []Row, err error) {
+	stations, err := b.stationsOf(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	rows = make([]Row, len(w.rows))
+	for i, row := range w.rows {
+		rows[i] = row
+		for _, s := range stations {
+			rows[i].Contenders = append(rows[i].Contenders, Series{Name: s.name, Title: s.title})
+		}
+	}
+	var sessions []session
+	defer func() {
+		// What was interrupted is released too, so it has time of its own.
+		releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasePatience)
+		defer cancel()
+		for i, s := range sessions {
+			if failed := s.release(releasing); failed != nil && err == nil {
+				err = fmt.Errorf("%s: %w", stations[i].title, failed)
+			}
+		}
+	}()
+	for _, s := range stations {
+		progress.preparing(w, s)
+		one, err := w.prepare(ctx, b, s)
+		if one != nil {
+			sessions = append(sessions, one)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.title, err)
+		}
+	}
+	for round := range b.options.Rounds {
+		for i, s := range stations {
+			progress.measuring(w, s, round)
+			samples, err := sessions[i].measure(ctx)
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.title, err)
+			}
+			for n, sample := range samples {
+				rows[n].Contenders[i].Samples = append(rows[n].Contenders[i].Samples, sample)
+			}
+			progress.measured(w)
+		}
+	}
+	return rows, nil
+}
+
+func (b *Bench) stationsOf(ctx context.Context, w work) ([]station, error) {
+	if w.stations != nil {
+		return w.stations(ctx, b)
+	}
+	var stations []station
+	for _, c := range b.contenders {
+		p, err := b.proxy(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		stations = append(stations, station{c.Name, c.Title, c, p})
+	}
+	return stations, nil
+}

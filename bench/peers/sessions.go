@@ -1,0 +1,285 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"culvert/bench/load"
+)
+
+const (
+	openPatience    = 20 * time.Second // for the tunnels of a row
+	connectsAtOnce  = 16               // tunnels that are made at the same time
+	bulkTunnels     = 8
+	mixedRate       = 2000  // messages/s of the small ones
+	manyRate        = 10000 // messages/s over the tunnels that are used
+	handshakePace   = 64    // handshakes in flight while tunnels are opened
+	loopVariants    = 2     // stations of loopsWork
+	closingPatience = 10 * time.Second
+)
+
+func (p *proxy) target() load.Target { return load.Target{Addresses: []netip.AddrPort{p.address}} }
+
+func openFleet(ctx context.Context, p *proxy, tunnels int) (*load.Fleet, error) {
+	return load.Open(ctx, p.target(), load.FleetOptions{Tunnels: tunnels, Loops: 1, Pace: handshakePace, Timeout: openPatience})
+}
+
+func closeFleet(ctx context.Context, f *load.Fleet) error {
+	ctx, cancel := context.WithTimeout(ctx, closingPatience)
+	defer cancel()
+	return f.Close(ctx)
+}
+
+// meter reads a proxy's CPU time when the measured part of a load begins and ends.
+type meter struct {
+	proxy      *proxy
+	begun, end time.Duration
+	err        error
+}
+
+func (m *meter) atBegin() { m.read(&m.begun) }
+func (m *meter) atEnd()   { m.read(&m.end) }
+
+func (m *meter) read(into *time.Duration) {
+	used, err := m.proxy.cpu()
+	*into, m.err = used, errors.Join(m.err, err)
+}
+
+// perMessage turns a result into a sample whose value is the CPU time per message, in microseconds.
+func (m *meter) perMessage(r load.Result, err error) (Sample, error) {
+	if err = errors.Join(err, m.err); err != nil {
+		return Sample{}, err
+	}
+	if r.Errors > 0 || r.Messages == 0 {
+		return Sample{}, fmt.Errorf("%d messages and %d errors", r.Messages, r.Errors)
+	}
+	used := m.end - m.begun
+	return Sample{
+		Value:    float64(used.Nanoseconds()) / 1000 / float64(r.Messages),
+		Messages: r.Messages, Seconds: r.Seconds, ProxyCPU: used.Seconds(),
+		LatencyP50: r.Latency.P50, LatencyP99: r.Latency.P99, LatencyP999: r.Latency.P999, GeneratorLimited: limit(r),
+	}, nil
+}
+
+func limit(r load.Result) string {
+	if !r.Limited {
+		return ""
+	}
+	return r.LimitedWhy
+}
+
+// echoSession is a fleet of tunnels that all echo.
+type echoSession struct {
+	proxy *proxy
+	fleet *load.Fleet
+	plan  load.EchoPlan
+}
+
+func openEcho(ctx context.Context, p *proxy, l echoLoad) (session, error) {
+	fleet, err := openFleet(ctx, p, l.tunnels)
+	if err != nil {
+		return nil, err
+	}
+	return &echoSession{p, fleet, load.EchoPlan{
+		Size: l.size, InFlight: max(l.inFlight, 1), Rate: l.rate, WarmUp: warmUp, Duration: measured,
+	}}, nil
+}
+
+func (s *echoSession) run(ctx context.Context) (Sample, error) {
+	m := &meter{proxy: s.proxy}
+	plan := s.plan
+	plan.Begin, plan.End = m.atBegin, m.atEnd
+	return m.perMessage(s.fleet.Echo(ctx, plan))
+}
+
+func (s *echoSession) measure(ctx context.Context) ([]Sample, error) {
+	sample, err := s.run(ctx)
+	return []Sample{sample}, err
+}
+
+func (s *echoSession) release(ctx context.Context) error { return closeFleet(ctx, s.fleet) }
+
+// connectSession makes tunnels and ends them.
+type connectSession struct{ proxy *proxy }
+
+func (s *connectSession) measure(ctx context.Context) ([]Sample, error) {
+	m := &meter{proxy: s.proxy}
+	sample, err := m.perMessage(load.Connects(ctx, s.proxy.target(), load.ConnectPlan{
+		Size: sizeSmall, Concurrency: connectsAtOnce, WarmUp: warmUp, Duration: measured, Begin: m.atBegin, End: m.atEnd,
+	}))
+	return []Sample{sample}, err
+}
+
+func (s *connectSession) release(context.Context) error { return nil }
+
+// idleSession measures the memory of a fresh process each time.
+type idleSession struct {
+	bench     *Bench
+	contender Contender
+}
+
+func (s *idleSession) measure(ctx context.Context) (samples []Sample, err error) {
+	p, err := s.bench.freshProxy(ctx, s.contender)
+	if err != nil {
+		return nil, err
+	}
+	defer s.bench.stop(p.process)
+	without, err := p.memory()
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := openFleet(ctx, p, idleTunnels)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeFleet(ctx, fleet)) }()
+	sample := func() error {
+		with, err := p.memory()
+		samples = append(samples, Sample{Value: float64(with-without) / idleTunnels})
+		return err
+	}
+	if err := sample(); err != nil {
+		return nil, err
+	}
+	if err := fleet.Once(ctx, size16K); err != nil {
+		return nil, err
+	}
+	return samples, sample()
+}
+
+func (s *idleSession) release(context.Context) error { return nil }
+
+// mixedSession measures small messages at a rate while others move large ones.
+type mixedSession struct {
+	small, bulk *echoSession
+}
+
+func openMixed(ctx context.Context, _ *Bench, s station) (session, error) {
+	bulk, err := openEcho(ctx, s.proxy, echoLoad{tunnels: bulkTunnels, size: size1M})
+	if err != nil {
+		return nil, err
+	}
+	small, err := openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: mixedRate})
+	if err != nil {
+		return nil, errors.Join(err, bulk.release(ctx))
+	}
+	m := &mixedSession{small.(*echoSession), bulk.(*echoSession)}
+	// The large ones run before the measured part begins and until after its end.
+	m.small.plan.WarmUp, m.small.plan.Duration = 2*warmUp, latencyMeasured
+	m.bulk.plan.WarmUp, m.bulk.plan.Duration = warmUp, warmUp+latencyMeasured
+	return m, nil
+}
+
+func (s *mixedSession) measure(ctx context.Context) ([]Sample, error) {
+	failed := make(chan error, 1)
+	// goroutine: the large messages of a mixed load, ends when their plan's duration does
+	go func() {
+		_, err := s.bulk.fleet.Echo(ctx, s.bulk.plan)
+		failed <- err
+	}()
+	sample, err := s.small.run(ctx)
+	sample.Value = float64(sample.LatencyP99) / 1000
+	return []Sample{sample}, errors.Join(err, <-failed)
+}
+
+func (s *mixedSession) release(ctx context.Context) error {
+	return errors.Join(s.small.release(ctx), s.bulk.release(ctx))
+}
+
+// manySession measures some tunnels while another process holds thousands: the generator alone could not have those
+// of all contenders.
+type manySession struct {
+	*echoSession
+	bench  *Bench
+	holder *process
+}
+
+func openMany(ctx context.Context, b *Bench, s station) (session, error) {
+	holder, err := b.hold(ctx, s.proxy, manyTunnels-fewTunnels)
+	if err != nil {
+		return nil, err
+	}
+	used, err := openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: manyRate})
+	if err != nil {
+		b.stop(holder)
+		return nil, err
+	}
+	m := &manySession{used.(*echoSession), b, holder}
+	m.plan.Duration = latencyMeasured
+	return m, nil
+}
+
+func (s *manySession) measure(ctx context.Context) ([]Sample, error) {
+	if err := s.holder.running(); err != nil {
+		return nil, err
+	}
+	sample, err := s.run(ctx)
+	sample.Value = float64(sample.LatencyP999) / 1000
+	return []Sample{sample}, err
+}
+
+func (s *manySession) release(ctx context.Context) error {
+	s.bench.stop(s.holder)
+	return s.echoSession.release(ctx)
+}
+
+// loopSession lets all processes share all CPUs, since two loops are to have two.
+type loopSession struct {
+	*echoSession
+	bench *Bench
+}
+
+// loopStations starts Culvert with one loop and with two, both on two CPUs. Where there are four, the load has the
+// other two.
+func loopStations(ctx context.Context, b *Bench) ([]station, error) {
+	proxies, loads := b.cpus, b.cpus
+	if len(b.cpus) >= 4 && !b.options.Unpinned {
+		proxies, loads = b.cpus[:2], b.cpus[2:4]
+	}
+	var list []station
+	culvert := Contenders()[0]
+	if _, ok := b.paths[culvert.Program]; !ok {
+		return nil, nil
+	}
+	server, err := b.backend(ctx, culvert.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range []int{server.pid(), os.Getpid()} {
+		if err := setAffinity(pid, loads); err != nil {
+			return nil, err
+		}
+	}
+	for loops, name := range []string{1: "one loop", 2: "two loops"} {
+		if loops == 0 {
+			continue
+		}
+		p, err := b.startProxy(ctx, culvert, launch{backend: server.address, cpus: proxies, loops: loops})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, station{name, "Culvert, " + name, culvert, p})
+	}
+	return list, nil
+}
+
+func openLoops(ctx context.Context, b *Bench, s station) (session, error) {
+	opened, err := openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall})
+	if err != nil {
+		return nil, err
+	}
+	return &loopSession{opened.(*echoSession), b}, nil
+}
+
+func (s *loopSession) release(ctx context.Context) error {
+	err := s.echoSession.release(ctx)
+	s.bench.stop(s.proxy.process)
+	for _, pid := range []int{s.bench.backends[ProgramCulvert].pid(), os.Getpid()} {
+		err = errors.Join(err, setAffinity(pid, s.bench.loadCPUs()))
+	}
+	return err
+}
