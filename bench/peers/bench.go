@@ -2,16 +2,21 @@ package peers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// leastProcessors is GOMAXPROCS while a bench is open: two fleets may be busy at once, whose loops keep a processor
+// each, and other goroutines need some too. The loops of idle fleets are parked.
+const leastProcessors = 4
 
 // Options are what a bench is opened with.
 type Options struct {
@@ -20,6 +25,8 @@ type Options struct {
 	Rounds     int
 	Rows       *regexp.Regexp // only rows whose name matches; nil: all
 	Contenders *regexp.Regexp // only those whose name matches; nil: all
+	Curves     bool           // measure the rows of the curves, of Culvert alone
+	Measured   time.Duration  // the length of each measured part; 0: each row has its own
 	Unpinned   bool           // let the kernel place all processes on its own
 	Date       string         // for the results
 	Progress   io.Writer      // nil: none
@@ -38,6 +45,7 @@ type Bench struct {
 	backends   map[string]*backend
 	proxies    map[string]*proxy
 	children   []*process // all that run
+	processors int        // GOMAXPROCS before
 }
 
 // backend is an echo server in a process of its own.
@@ -63,6 +71,9 @@ func Open(o Options) (*Bench, error) {
 	if len(b.contenders) == 0 {
 		return nil, fmt.Errorf("no contender's name matches %s", o.Contenders)
 	}
+	if len(b.works()) == 0 {
+		return nil, fmt.Errorf("no row's name matches %s", o.Rows)
+	}
 	if err := b.checkDescriptors(); err != nil {
 		return nil, err
 	}
@@ -77,6 +88,7 @@ func Open(o Options) (*Bench, error) {
 	if err := os.Chmod(b.folder, 0o755); err != nil {
 		return nil, err
 	}
+	b.processors = runtime.GOMAXPROCS(max(leastProcessors, runtime.GOMAXPROCS(0)))
 	b.spawner = newSpawner()
 	if err := setAffinity(os.Getpid(), b.loadCPUs()); err != nil {
 		b.Close()
@@ -110,6 +122,7 @@ func (b *Bench) Close() {
 		b.spawner.close()
 	}
 	_ = setAffinity(os.Getpid(), b.cpus)
+	runtime.GOMAXPROCS(b.processors)
 	_ = os.RemoveAll(b.folder)
 }
 
@@ -197,6 +210,3 @@ func (b *Bench) programs(ctx context.Context) ([]Program, error) {
 	}
 	return list, nil
 }
-
-// errNothing is the error of a run that would measure nothing.
-var errNothing = errors.New("no row's name matches")

@@ -14,7 +14,9 @@ import (
 func TestConfigurationsAreAcceptedByTheirPrograms(t *testing.T) {
 	needPeers(t)
 	check := map[string]func(file, folder string) []string{
-		ProgramNginx:   func(file, folder string) []string { return []string{"-t", "-q", "-p", folder, "-c", file, "-e", "stderr"} },
+		ProgramNginx: func(file, folder string) []string {
+			return []string{"-t", "-q", "-p", folder, "-c", file, "-e", "stderr"}
+		},
 		ProgramHAProxy: func(file, _ string) []string { return []string{"-c", "-q", "-f", file} },
 	}
 	for _, c := range Contenders() {

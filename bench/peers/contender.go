@@ -243,7 +243,11 @@ func findProgram(program, named string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("there is no %s: run scripts/bench-peers.sh, or name one with --%s", program, program)
+	provider := "scripts/bench-peers.sh"
+	if program == ProgramCulvert {
+		provider = "make build"
+	}
+	return "", fmt.Errorf("there is no %s: run %s, or name one with --%s", program, provider, program)
 }
 
 // versionOf asks a program for its version, in one line; the floor has none.

@@ -25,7 +25,7 @@ func newProgress(b *Bench, works []work) *progress {
 	for _, w := range works {
 		stations := len(b.contenders)
 		if w.stations != nil {
-			stations = loopVariants
+			stations = w.variants
 		}
 		p.all += w.nominal * float64(stations*p.rounds)
 	}

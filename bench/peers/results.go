@@ -160,21 +160,24 @@ func ReadFile(name string) (*Results, error) {
 	return r, nil
 }
 
-// resultPrefix is what the names of committed results begin with; a date follows.
-const resultPrefix = "quick-"
+// What the names of committed results begin with; a date follows.
+const (
+	QuickPrefix  = "quick-"
+	CurvesPrefix = "curves-"
+)
 
 // ErrNoResults is the error of a folder without results.
 var ErrNoResults = errors.New("there are no results")
 
-// NewestFile returns the newest result file of a folder: their names begin with "quick-" and the date.
-func NewestFile(folder string) (string, error) {
+// NewestFile returns the newest result file of a folder whose name begins with a prefix, after which comes the date.
+func NewestFile(folder, prefix string) (string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return "", err
 	}
 	newest := ""
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), resultPrefix) && strings.HasSuffix(e.Name(), ".json") {
+		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), ".json") {
 			newest = max(newest, e.Name())
 		}
 	}

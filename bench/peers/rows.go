@@ -45,7 +45,11 @@ func allWorks() []work {
 // works are those that were asked for.
 func (b *Bench) works() []work {
 	var list []work
-	for _, w := range allWorks() {
+	all := allWorks()
+	if b.options.Curves {
+		all = curveWorks()
+	}
+	for _, w := range all {
 		for _, row := range w.rows {
 			if b.options.Rows == nil || b.options.Rows.MatchString(row.Name) {
 				list = append(list, w)
@@ -68,7 +72,13 @@ func echoWork(name, title string, load echoLoad, targets ...Target) work {
 		rows:    []Row{{Name: name, Title: title, Unit: microsecondsPerMessage, Subject: ProgramCulvert, Targets: targets}},
 		tunnels: load.tunnels,
 		nominal: (warmUp + measured).Seconds(),
-		prepare: func(ctx context.Context, _ *Bench, s station) (session, error) { return openEcho(ctx, s.proxy, load) },
+		prepare: func(ctx context.Context, b *Bench, s station) (session, error) {
+			opened, err := b.openEcho(ctx, s.proxy, load)
+			if err != nil {
+				return nil, err
+			}
+			return opened, nil
+		},
 	}
 }
 
@@ -81,7 +91,9 @@ func connectWork() work {
 		}},
 		tunnels: connectsAtOnce,
 		nominal: (warmUp + measured).Seconds(),
-		prepare: func(_ context.Context, _ *Bench, s station) (session, error) { return &connectSession{s.proxy}, nil },
+		prepare: func(_ context.Context, b *Bench, s station) (session, error) {
+			return &connectSession{s.proxy, b.measured(measured)}, nil
+		},
 	}
 }
 
@@ -93,9 +105,8 @@ func idleWork() work {
 			{Name: "idle-fresh", Title: "idle tunnel, fresh", Unit: bytesPerTunnel, Subject: ProgramCulvert, Targets: targets},
 			{Name: "idle-used", Title: "idle tunnel, after one 16 KiB echo", Unit: bytesPerTunnel, Subject: ProgramCulvert, Targets: targets},
 		},
-		tunnels:  idleTunnels,
-		nominal:  1.5,
-		stations: nil,
+		tunnels: idleTunnels,
+		nominal: 1.5,
 		prepare: func(_ context.Context, b *Bench, s station) (session, error) {
 			return &idleSession{b, s.contender}, nil
 		},
@@ -125,19 +136,5 @@ func manyWork() work {
 		tunnels: manyTunnels,
 		nominal: (warmUp + latencyMeasured).Seconds() + 0.2,
 		prepare: openMany,
-	}
-}
-
-// loopsWork compares Culvert with itself: what two loops on two CPUs cost.
-func loopsWork() work {
-	return work{
-		rows: []Row{{
-			Name: "two-loops", Title: "125 B echo on 100 tunnels, two loops on two CPUs", Unit: microsecondsPerMessage,
-			Subject: "two loops", Targets: []Target{against("one loop", 1.1)},
-		}},
-		tunnels:  fewTunnels,
-		nominal:  (warmUp + measured).Seconds(),
-		stations: loopStations,
-		prepare:  openLoops,
 	}
 }

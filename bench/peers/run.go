@@ -30,12 +30,14 @@ type work struct {
 	rows    []Row
 	tunnels int     // at once through one proxy
 	nominal float64 // seconds that a measurement takes, for the progress line
-	// stations returns where it is measured; nil: at each contender.
+	// stations returns where it is measured, at so many variants of Culvert; nil: at each contender.
+	variants int
 	stations func(ctx context.Context, b *Bench) ([]station, error)
 	prepare  func(ctx context.Context, b *Bench, s station) (session, error)
 }
 
-// Run measures all rows. It ends early when ctx does, with an error and without results.
+// Run measures all rows. When it ends early, because ctx does or something fails, the results beside the error are those
+// of the rows that are complete.
 func (b *Bench) Run(ctx context.Context) (*Results, error) {
 	begin := engine.Monotonic()
 	programs, err := b.programs(ctx)
@@ -47,15 +49,12 @@ func (b *Bench) Run(ctx context.Context) (*Results, error) {
 		Pinned: b.proxyCPUs() != nil,
 	}
 	works := b.works()
-	if len(works) == 0 {
-		return nil, fmt.Errorf("%w %s", errNothing, b.options.Rows)
-	}
 	progress := newProgress(b, works)
 	defer progress.end()
 	for _, w := range works {
 		rows, err := b.runWork(ctx, w, progress)
 		if err != nil {
-			return nil, fmt.Errorf("row %s: %w", w.rows[0].Name, err)
+			return results, fmt.Errorf("row %s: %w", w.rows[0].Name, err)
 		}
 		results.Rows = append(results.Rows, rows...)
 	}

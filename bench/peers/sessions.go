@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
 
 	"culvert/bench/load"
@@ -18,7 +17,6 @@ const (
 	mixedRate       = 2000  // messages/s of the small ones
 	manyRate        = 10000 // messages/s over the tunnels that are used
 	handshakePace   = 64    // handshakes in flight while tunnels are opened
-	loopVariants    = 2     // stations of loopsWork
 	closingPatience = 10 * time.Second
 )
 
@@ -79,14 +77,22 @@ type echoSession struct {
 	plan  load.EchoPlan
 }
 
-func openEcho(ctx context.Context, p *proxy, l echoLoad) (session, error) {
+func (b *Bench) openEcho(ctx context.Context, p *proxy, l echoLoad) (*echoSession, error) {
 	fleet, err := openFleet(ctx, p, l.tunnels)
 	if err != nil {
 		return nil, err
 	}
 	return &echoSession{p, fleet, load.EchoPlan{
-		Size: l.size, InFlight: max(l.inFlight, 1), Rate: l.rate, WarmUp: warmUp, Duration: measured,
+		Size: l.size, InFlight: max(l.inFlight, 1), Rate: l.rate, WarmUp: warmUp, Duration: b.measured(measured),
 	}}, nil
+}
+
+// measured is the length of a measured part: the row's own, unless another was asked for.
+func (b *Bench) measured(usual time.Duration) time.Duration {
+	if b.options.Measured > 0 {
+		return b.options.Measured
+	}
+	return usual
 }
 
 func (s *echoSession) run(ctx context.Context) (Sample, error) {
@@ -104,12 +110,15 @@ func (s *echoSession) measure(ctx context.Context) ([]Sample, error) {
 func (s *echoSession) release(ctx context.Context) error { return closeFleet(ctx, s.fleet) }
 
 // connectSession makes tunnels and ends them.
-type connectSession struct{ proxy *proxy }
+type connectSession struct {
+	proxy    *proxy
+	measured time.Duration
+}
 
 func (s *connectSession) measure(ctx context.Context) ([]Sample, error) {
 	m := &meter{proxy: s.proxy}
 	sample, err := m.perMessage(load.Connects(ctx, s.proxy.target(), load.ConnectPlan{
-		Size: sizeSmall, Concurrency: connectsAtOnce, WarmUp: warmUp, Duration: measured, Begin: m.atBegin, End: m.atEnd,
+		Size: sizeSmall, Concurrency: connectsAtOnce, WarmUp: warmUp, Duration: s.measured, Begin: m.atBegin, End: m.atEnd,
 	}))
 	return []Sample{sample}, err
 }
@@ -158,20 +167,20 @@ type mixedSession struct {
 	small, bulk *echoSession
 }
 
-func openMixed(ctx context.Context, _ *Bench, s station) (session, error) {
-	bulk, err := openEcho(ctx, s.proxy, echoLoad{tunnels: bulkTunnels, size: size1M})
+func openMixed(ctx context.Context, b *Bench, s station) (session, error) {
+	bulk, err := b.openEcho(ctx, s.proxy, echoLoad{tunnels: bulkTunnels, size: size1M})
 	if err != nil {
 		return nil, err
 	}
-	small, err := openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: mixedRate})
+	small, err := b.openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: mixedRate})
 	if err != nil {
 		return nil, errors.Join(err, bulk.release(ctx))
 	}
-	m := &mixedSession{small.(*echoSession), bulk.(*echoSession)}
 	// The large ones run before the measured part begins and until after its end.
-	m.small.plan.WarmUp, m.small.plan.Duration = 2*warmUp, latencyMeasured
-	m.bulk.plan.WarmUp, m.bulk.plan.Duration = warmUp, warmUp+latencyMeasured
-	return m, nil
+	length := b.measured(latencyMeasured)
+	small.plan.WarmUp, small.plan.Duration = 2*warmUp, length
+	bulk.plan.WarmUp, bulk.plan.Duration = warmUp, length+2*warmUp
+	return &mixedSession{small, bulk}, nil
 }
 
 func (s *mixedSession) measure(ctx context.Context) ([]Sample, error) {
@@ -203,14 +212,13 @@ func openMany(ctx context.Context, b *Bench, s station) (session, error) {
 	if err != nil {
 		return nil, err
 	}
-	used, err := openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: manyRate})
+	used, err := b.openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: manyRate})
 	if err != nil {
 		b.stop(holder)
 		return nil, err
 	}
-	m := &manySession{used.(*echoSession), b, holder}
-	m.plan.Duration = latencyMeasured
-	return m, nil
+	used.plan.Duration = b.measured(latencyMeasured)
+	return &manySession{used, b, holder}, nil
 }
 
 func (s *manySession) measure(ctx context.Context) ([]Sample, error) {
@@ -225,61 +233,4 @@ func (s *manySession) measure(ctx context.Context) ([]Sample, error) {
 func (s *manySession) release(ctx context.Context) error {
 	s.bench.stop(s.holder)
 	return s.echoSession.release(ctx)
-}
-
-// loopSession lets all processes share all CPUs, since two loops are to have two.
-type loopSession struct {
-	*echoSession
-	bench *Bench
-}
-
-// loopStations starts Culvert with one loop and with two, both on two CPUs. Where there are four, the load has the
-// other two.
-func loopStations(ctx context.Context, b *Bench) ([]station, error) {
-	proxies, loads := b.cpus, b.cpus
-	if len(b.cpus) >= 4 && !b.options.Unpinned {
-		proxies, loads = b.cpus[:2], b.cpus[2:4]
-	}
-	var list []station
-	culvert := Contenders()[0]
-	if _, ok := b.paths[culvert.Program]; !ok {
-		return nil, nil
-	}
-	server, err := b.backend(ctx, culvert.Name)
-	if err != nil {
-		return nil, err
-	}
-	for _, pid := range []int{server.pid(), os.Getpid()} {
-		if err := setAffinity(pid, loads); err != nil {
-			return nil, err
-		}
-	}
-	for loops, name := range []string{1: "one loop", 2: "two loops"} {
-		if loops == 0 {
-			continue
-		}
-		p, err := b.startProxy(ctx, culvert, launch{backend: server.address, cpus: proxies, loops: loops})
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, station{name, "Culvert, " + name, culvert, p})
-	}
-	return list, nil
-}
-
-func openLoops(ctx context.Context, b *Bench, s station) (session, error) {
-	opened, err := openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall})
-	if err != nil {
-		return nil, err
-	}
-	return &loopSession{opened.(*echoSession), b}, nil
-}
-
-func (s *loopSession) release(ctx context.Context) error {
-	err := s.echoSession.release(ctx)
-	s.bench.stop(s.proxy.process)
-	for _, pid := range []int{s.bench.backends[ProgramCulvert].pid(), os.Getpid()} {
-		err = errors.Join(err, setAffinity(pid, s.bench.loadCPUs()))
-	}
-	return err
 }

@@ -89,7 +89,7 @@ func TestResultsSurviveTheirFile(t *testing.T) {
 
 func TestTheNewestFileIsTheOneOfTheLatestDate(t *testing.T) {
 	folder := t.TempDir()
-	if _, err := NewestFile(folder); !errors.Is(err, ErrNoResults) {
+	if _, err := NewestFile(folder, QuickPrefix); !errors.Is(err, ErrNoResults) {
 		t.Errorf("error %v", err)
 	}
 	for _, name := range []string{"quick-2026-02-01.json", "quick-2026-01-31.json", "curves-2026-03-01.json", "quick-notes.txt"} {
@@ -97,7 +97,7 @@ func TestTheNewestFileIsTheOneOfTheLatestDate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, err := NewestFile(folder); filepath.Base(got) != "quick-2026-02-01.json" || err != nil {
+	if got, err := NewestFile(folder, QuickPrefix); filepath.Base(got) != "quick-2026-02-01.json" || err != nil {
 		t.Errorf("%s (%v)", got, err)
 	}
 }
@@ -125,7 +125,7 @@ func TestTheReadmeShowsTheNewestResults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, err := NewestFile(filepath.Join(root, "bench", "results"))
+	name, err := NewestFile(filepath.Join(root, "bench", "results"), QuickPrefix)
 	if errors.Is(err, ErrNoResults) {
 		if !strings.Contains(string(readme), beginMark+"\n"+endMark) {
 			t.Error("there are no results, and yet something stands between the README's marks")
