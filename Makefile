@@ -25,6 +25,11 @@ SEED ?= 1
 CHECK_SEEDS ?= 500
 BENCH ?= .
 BENCH_PACKAGES ?= ./proxy/... ./engine/...
+# Further flags of culvert-bench: make bench-quick BENCH_FLAGS='--rows echo --rounds 3'. Results that are to be
+# committed: make bench-quick BENCH_OUT=bench/results/quick-DATE.json bench-table.
+BENCH_FLAGS ?=
+BENCH_OUT ?= .cache/bench-quick.json
+CURVES_OUT ?= bench/results/curves-$(shell date -u +%F).json
 MUTANT ?=
 
 .PHONY: help
@@ -91,6 +96,27 @@ sim: ## replay one simulation: make sim SEED=n
 .PHONY: bench
 bench: ## run the benchmarks with their allocations; BENCH=regexp picks
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCH_PACKAGES)
+
+.PHONY: bench-peers
+bench-peers: build ## install what bench-quick compares with (Debian's nginx and HAProxy), and compile the floor
+	scripts/bench-peers.sh
+
+.PHONY: bench-quick
+bench-quick: bench-peers ## compare with nginx, HAProxy and the floor, side by side (at most 5 minutes)
+	@mkdir -p "$$(dirname "$(BENCH_OUT)")"
+	bin/culvert-bench quick --out "$(BENCH_OUT)" $(BENCH_FLAGS)
+
+.PHONY: bench-table
+bench-table: build ## put the newest of bench/results/ into the README
+	bin/culvert-bench table --update README.md
+
+.PHONY: bench-profile
+bench-profile: build ## CPU profile, system calls, waits and allocations per message, of Culvert under each row (needs perf or strace)
+	bin/culvert-bench profile $(BENCH_FLAGS)
+
+.PHONY: bench-curves
+bench-curves: build ## measure and draw what --loops, --read-buffer and --splice-threshold trade
+	bin/culvert-bench curves --out "$(CURVES_OUT)" $(BENCH_FLAGS)
 
 .PHONY: mutants
 mutants: ## break the code on purpose and see the suite notice; MUTANT=regexp picks

@@ -23,6 +23,7 @@ type grammar struct {
 	Idle    idleCommand    `cmd:"" help:"Hold tunnels open."`
 	Connect connectCommand `cmd:"" help:"Measure connecting: connect, upgrade, one echo, close."`
 	Backend backendCommand `cmd:"" help:"Be the echo backend."`
+	peersCommands
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -145,7 +146,9 @@ func helpText(parser *kong.Kong, topic string) string {
 	for _, node := range parser.Model.Children {
 		switch topic {
 		case "":
-			fmt.Fprintf(&b, "  %-9s %s\n", node.Name, node.Help)
+			if !node.Hidden {
+				fmt.Fprintf(&b, "  %-9s %s\n", node.Name, node.Help)
+			}
 		case node.Name:
 			fmt.Fprintf(&b, "culvert-bench %s [flags]\n\n  %s\n\n%s", node.Name, node.Help, settings.HelpOf(node.Flags))
 		}
