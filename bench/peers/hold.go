@@ -7,31 +7,56 @@ import (
 	"io"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"culvert/bench/load"
 )
 
-// heldWord is what a holder says when its tunnels are open.
-const heldWord = "held"
+const (
+	// heldWord is what a holder says when its tunnels are open.
+	heldWord = "held"
+	// floodLimit bounds how long a holder's tunnels send.
+	floodLimit = 10 * time.Minute
+)
 
-// Hold opens tunnels, says so on out, and keeps them idle until in ends. It is what the subcommand hold does: a
-// process's descriptors bound how many tunnels it can have.
-func Hold(ctx context.Context, target netip.AddrPort, tunnels int, in io.Reader, out io.Writer) error {
+// Hold opens tunnels, says so on out, and keeps them until in ends: idle or, with a size, each sending messages of that
+// size one after the other. It is what the subcommand hold does: a process's descriptors bound how many tunnels it can
+// have, and a process has a priority.
+func Hold(ctx context.Context, target netip.AddrPort, tunnels, size int, in io.Reader, out io.Writer) error {
 	fleet, err := load.Open(ctx, load.Target{Addresses: []netip.AddrPort{target}},
 		load.FleetOptions{Tunnels: tunnels, Loops: 1, Pace: handshakePace, Timeout: openPatience})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(out, heldWord)
-	_, _ = io.Copy(io.Discard, in)
-	return closeFleet(context.WithoutCancel(ctx), fleet)
+	working, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// goroutine: watcher of a holder's input, ends when that does
+	go func() {
+		defer cancel()
+		_, _ = io.Copy(io.Discard, in)
+	}()
+	if size > 0 {
+		_, err = fleet.Echo(working, load.EchoPlan{Size: size, InFlight: 1, Duration: floodLimit})
+	}
+	<-working.Done()
+	if working.Err() != nil && ctx.Err() == nil {
+		err = nil // to be ended is what it waits for
+	}
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), closingPatience)
+	defer done()
+	_ = fleet.Close(closing)
+	return err
 }
 
-// hold starts a process that keeps so many idle tunnels through a proxy, and waits until it has them.
-func (b *Bench) hold(ctx context.Context, p *proxy, tunnels int) (*process, error) {
-	holder, err := b.spawner.start("the holder of idle tunnels", []string{
-		b.options.Self, "hold", "--target", p.address.String(), "--tunnels", strconv.Itoa(tunnels),
-	}, b.loadCPUs(), true)
+// hold starts a process that keeps so many tunnels through a proxy, and waits until it has them. With a size they send
+// messages of that size, at a low priority: the load generator must not keep itself from measuring.
+func (b *Bench) hold(ctx context.Context, p *proxy, tunnels, size int) (*process, error) {
+	words := []string{b.options.Self, "hold", "--target", p.address.String(), "--tunnels", strconv.Itoa(tunnels)}
+	if size > 0 {
+		words = append(append([]string{"nice", "-n", "10"}, words...), "--size", strconv.Itoa(size))
+	}
+	holder, err := b.spawner.start("the holder of other tunnels", words, b.loadCPUs(), true)
 	if err != nil {
 		return nil, err
 	}

@@ -162,41 +162,31 @@ func (s *idleSession) measure(ctx context.Context) (samples []Sample, err error)
 
 func (s *idleSession) release(context.Context) error { return nil }
 
-// mixedSession measures small messages at a rate while others move large ones.
+// mixedSession measures small messages at a rate while another process moves large ones.
 type mixedSession struct {
-	small, bulk *echoSession
+	*echoSession
+	bench *Bench
 }
 
 func openMixed(ctx context.Context, b *Bench, s station) (session, error) {
-	bulk, err := b.openEcho(ctx, s.proxy, echoLoad{tunnels: bulkTunnels, size: size1M})
+	small, err := b.openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: mixedRate})
 	if err != nil {
 		return nil, err
 	}
-	small, err := b.openEcho(ctx, s.proxy, echoLoad{tunnels: fewTunnels, size: sizeSmall, rate: mixedRate})
-	if err != nil {
-		return nil, errors.Join(err, bulk.release(ctx))
-	}
-	// The large ones run before the measured part begins and until after its end.
-	length := b.measured(latencyMeasured)
-	small.plan.WarmUp, small.plan.Duration = 2*warmUp, length
-	bulk.plan.WarmUp, bulk.plan.Duration = warmUp, length+2*warmUp
-	return &mixedSession{small, bulk}, nil
+	// The large ones run for a while before the measured part begins.
+	small.plan.WarmUp, small.plan.Duration = 2*warmUp, b.measured(latencyMeasured)
+	return &mixedSession{small, b}, nil
 }
 
 func (s *mixedSession) measure(ctx context.Context) ([]Sample, error) {
-	failed := make(chan error, 1)
-	// goroutine: the large messages of a mixed load, ends when their plan's duration does
-	go func() {
-		_, err := s.bulk.fleet.Echo(ctx, s.bulk.plan)
-		failed <- err
-	}()
-	sample, err := s.small.run(ctx)
+	bulk, err := s.bench.hold(ctx, s.proxy, bulkTunnels, size1M)
+	if err != nil {
+		return nil, err
+	}
+	defer s.bench.stop(bulk)
+	sample, err := s.run(ctx)
 	sample.Value = float64(sample.LatencyP99) / 1000
-	return []Sample{sample}, errors.Join(err, <-failed)
-}
-
-func (s *mixedSession) release(ctx context.Context) error {
-	return errors.Join(s.small.release(ctx), s.bulk.release(ctx))
+	return []Sample{sample}, errors.Join(err, bulk.running())
 }
 
 // manySession measures some tunnels while another process holds thousands: the generator alone could not have those
@@ -208,7 +198,7 @@ type manySession struct {
 }
 
 func openMany(ctx context.Context, b *Bench, s station) (session, error) {
-	holder, err := b.hold(ctx, s.proxy, manyTunnels-fewTunnels)
+	holder, err := b.hold(ctx, s.proxy, manyTunnels-fewTunnels, 0)
 	if err != nil {
 		return nil, err
 	}

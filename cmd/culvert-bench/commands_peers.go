@@ -20,7 +20,7 @@ type peersCommands struct {
 	Table   tableCommand   `cmd:"" help:"Print the results of quick as a Markdown table."`
 	Profile profileCommand `cmd:"" help:"Tell what each row costs Culvert: CPU time, system calls, allocations, functions."`
 	Curves  curvesCommand  `cmd:"" help:"Measure what settings of the data path trade, and draw it."`
-	Hold    holdCommand    `cmd:"" hidden:"" help:"Hold idle tunnels until standard input ends."`
+	Hold    holdCommand    `cmd:"" hidden:"" help:"Hold tunnels until standard input ends."`
 }
 
 // resultsFolder is where results are kept that are committed.
@@ -251,9 +251,10 @@ func (c *curvesCommand) results(p *program) (*peers.Results, error) {
 type holdCommand struct {
 	Target  netip.AddrPort `required:"" placeholder:"ADDRESS" allowed:"an address and a port, such as 127.0.0.1:8080" help:"The proxy's address."`
 	Tunnels int            `required:"" placeholder:"TUNNELS" min:"1" max:"1000000" help:"How many tunnels."`
+	Size    int            `type:"size" default:"0" placeholder:"SIZE" min:"1B" max:"64MiB" zero:"none" help:"Messages of this size are sent on each, one after the other."`
 }
 
 // Run holds the tunnels.
 func (c *holdCommand) Run(p *program) error {
-	return peers.Hold(p.ctx, c.Target, c.Tunnels, os.Stdin, p.stdout)
+	return peers.Hold(p.ctx, c.Target, c.Tunnels, c.Size, os.Stdin, p.stdout)
 }
