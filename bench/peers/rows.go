@@ -7,9 +7,9 @@ import (
 
 const (
 	warmUp   = 100 * time.Millisecond
-	measured = 350 * time.Millisecond
+	measured = 300 * time.Millisecond
 	// latencyMeasured is longer: a p99.9 needs thousands of messages.
-	latencyMeasured = 700 * time.Millisecond
+	latencyMeasured = 600 * time.Millisecond
 
 	microsecondsPerMessage = "µs CPU per message"
 	bytesPerTunnel         = "bytes per tunnel"

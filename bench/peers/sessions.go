@@ -52,8 +52,11 @@ func (m *meter) perMessage(r load.Result, err error) (Sample, error) {
 	if err = errors.Join(err, m.err); err != nil {
 		return Sample{}, err
 	}
-	if r.Errors > 0 || r.Messages == 0 {
-		return Sample{}, fmt.Errorf("%d messages and %d errors", r.Messages, r.Errors)
+	if r.Errors > 0 {
+		return Sample{}, fmt.Errorf("%d of %d messages failed", r.Errors, r.Messages+r.Errors)
+	}
+	if r.Messages == 0 {
+		return Sample{}, errNoMessage
 	}
 	used := m.end - m.begun
 	return Sample{
@@ -62,6 +65,9 @@ func (m *meter) perMessage(r load.Result, err error) (Sample, error) {
 		LatencyP50: r.Latency.P50, LatencyP99: r.Latency.P99, LatencyP999: r.Latency.P999, GeneratorLimited: limit(r),
 	}, nil
 }
+
+// errNoMessage is the error of a measurement in which no message was sent and came back.
+var errNoMessage = errors.New("no message came back in the time that was measured: the machine is too busy")
 
 func limit(r load.Result) string {
 	if !r.Limited {
