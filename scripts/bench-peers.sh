@@ -55,4 +55,4 @@ if [ ! -e bin/floor ] || [ bench/floor/floor.c -nt bin/floor ]; then
 fi
 
 nginx -v
-haproxy -v | head -n 1
+haproxy -v | sed -n 1p
