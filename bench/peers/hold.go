@@ -43,9 +43,36 @@ func Hold(ctx context.Context, target netip.AddrPort, tunnels, size int, in io.R
 	if working.Err() != nil && ctx.Err() == nil {
 		err = nil // to be ended is what it waits for
 	}
-	closing, done := context.WithTimeout(context.WithoutCancel(ctx), closingPatience)
-	defer done()
-	_ = fleet.Close(closing)
+	return err // the process ends, and the kernel closes its connections
+}
+
+const (
+	// quietTime is how long a proxy is watched to find it quiet, quietShare which part of that it may work.
+	quietTime  = 50 * time.Millisecond
+	quietShare = 10
+	// quietPatience bounds the wait for a quiet proxy.
+	quietPatience = 3 * time.Second
+)
+
+// settle waits until a proxy has done what the end of many tunnels makes it do, so that the next row is not disturbed.
+func (p *proxy) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, quietPatience)
+	defer cancel()
+	ticker := time.NewTicker(quietTime)
+	defer ticker.Stop()
+	last, err := p.cpu()
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return nil // it has other work
+		case <-ticker.C:
+		}
+		var used time.Duration
+		if used, err = p.cpu(); used-last < quietTime/quietShare {
+			return err
+		}
+		last = used
+	}
 	return err
 }
 

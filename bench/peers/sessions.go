@@ -228,5 +228,5 @@ func (s *manySession) measure(ctx context.Context) ([]Sample, error) {
 
 func (s *manySession) release(ctx context.Context) error {
 	s.bench.stop(s.holder)
-	return s.echoSession.release(ctx)
+	return errors.Join(s.echoSession.release(ctx), s.proxy.settle(ctx))
 }
