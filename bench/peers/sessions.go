@@ -142,16 +142,21 @@ func (s *idleSession) measure(ctx context.Context) (samples []Sample, err error)
 	if err != nil {
 		return nil, err
 	}
-	defer s.bench.stop(p.process)
+	var fleet *load.Fleet
+	defer func() {
+		// Without the proxy there is nobody to close thousands of tunnels with, which would take most of the time.
+		s.bench.stop(p.process)
+		if fleet != nil {
+			_ = closeFleet(ctx, fleet)
+		}
+	}()
 	without, err := p.memory()
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := openFleet(ctx, p, idleTunnels)
-	if err != nil {
+	if fleet, err = openFleet(ctx, p, idleTunnels); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, closeFleet(ctx, fleet)) }()
 	sample := func() error {
 		with, err := p.memory()
 		samples = append(samples, Sample{Value: float64(with-without) / idleTunnels})
