@@ -60,6 +60,7 @@ func TestClosingABenchLeavesNoProcessAndNoFile(t *testing.T) {
 func TestNoProcessOutlivesABenchThatIsKilled(t *testing.T) {
 	needPeers(t)
 	helper := runHelper("bench")
+	helper.Env = append(helper.Env, "TMPDIR="+t.TempDir()) // its folder stays
 	in, err := helper.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
