@@ -17,8 +17,9 @@ const (
 	waitMillis = 5
 	// eventsPerWait is how many events one wait collects.
 	eventsPerWait = 256
-	// turnsPerYield is after how many turns in a row the loop lets other goroutines have its P.
-	turnsPerYield = 64
+	// yieldPeriod is how long the loop turns before it lets other goroutines have its P, in nanoseconds. Every time
+	// the runtime wakes another thread for it, which costs as much as some messages: each 64 turns were too often.
+	yieldPeriod = int64(10 * time.Millisecond)
 )
 
 // LoopOptions are the settings of one loop.
@@ -199,7 +200,8 @@ func (l *Loop) Name() string { return l.name }
 // turns is called by netpoll when the set has events. It keeps turning while there is work, waits a little on the set
 // itself, and returns when nothing happened for that long: netpoll then parks the goroutine at no cost.
 func (l *Loop) turns() {
-	for turn := 1; !l.stopping; turn++ {
+	yielded := Monotonic()
+	for !l.stopping {
 		timeout := waitMillis
 		if l.Unfinished() {
 			timeout = 0
@@ -210,6 +212,7 @@ func (l *Loop) turns() {
 		case errno == unix.EINTR:
 			// Most likely the runtime wants to stop the world: give way at once.
 			runtime.Gosched()
+			yielded = Monotonic()
 			continue
 		case errno != 0:
 			panic(fmt.Sprintf("engine: epoll_pwait of loop %s failed: %v", l.name, errno))
@@ -217,9 +220,11 @@ func (l *Loop) turns() {
 			l.Counters.Parks++
 			return
 		}
-		l.turn(n, Monotonic())
-		if turn%turnsPerYield == 0 {
+		begin := Monotonic()
+		l.turn(n, begin)
+		if begin-yielded > yieldPeriod {
 			runtime.Gosched()
+			yielded = begin
 		}
 	}
 	_ = l.reactor.stop()
