@@ -26,12 +26,14 @@ func TestWhatComesWithTheConnectIsSeen(t *testing.T) {
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 			client := p.Dial(t)
 			p.Metric(t, "culvert_loop_turns_total") // the loop has accepted
-			sent, spoken := make(chan struct{}), make(chan struct{})
+			held, sent, spoken := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			server := p.Server()
 			server.Post(func() {
+				close(held)
 				<-sent // the next wait finds the request first, then this task:
 				server.Post(func() { <-spoken })
 			})
+			<-held
 			client.Send("GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n")
 			close(sent)
 			test.speak(b.Accept())
