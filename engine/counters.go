@@ -10,9 +10,9 @@ var turnBounds = [...]time.Duration{
 // Counters are one loop's plain counters: written and read on the loop only, without atomics. All count from the
 // start of the process unless they say otherwise.
 type Counters struct {
-	// Turns counts turns of the loop that are over; Waits the system calls that waited for events; Parks the times that the loop
-	// went to sleep in netpoll.
-	Turns, Waits, Parks uint64
+	// Turns counts turns of the loop that are over; Waits the system calls that waited for events, Interrupts those that
+	// a signal of the runtime cut short; Parks the times that the loop went to sleep in netpoll.
+	Turns, Waits, Interrupts, Parks uint64
 	// Events counts events dispatched, StaleEvents those whose slot was given away before they arrived.
 	Events, StaleEvents uint64
 	// BusyNanos is the time in turns, without the waiting.

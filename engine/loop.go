@@ -210,8 +210,8 @@ func (l *Loop) turns() {
 		n, errno := wait(l.set, l.events[:], timeout)
 		switch {
 		case errno == unix.EINTR:
-			// Most likely the runtime wants to stop the world: give way at once.
-			runtime.Gosched()
+			l.Counters.Interrupts++
+			giveWay()
 			yielded = Monotonic()
 			continue
 		case errno != 0:
@@ -223,12 +223,20 @@ func (l *Loop) turns() {
 		begin := Monotonic()
 		l.turn(n, begin)
 		if begin-yielded > yieldPeriod {
-			runtime.Gosched()
+			giveWay()
 			yielded = begin
 		}
 	}
 	_ = l.reactor.stop()
 }
+
+// giveWay lets the runtime have what it asked for by the signal that interrupted a wait: to scan this goroutine's stack,
+// or its processor. What it wants stands in the goroutine's stack guard, which only a function with a frame looks at when
+// it is entered. Gosched has none. Called alone it would put the goroutine into the queue and have it scheduled again,
+// which clears the wish: where both share a CPU, a collector that waits for the stack then sends signals without end.
+//
+//go:noinline
+func giveWay() { runtime.Gosched() }
 
 // turn handles the events collected, at time begin.
 func (l *Loop) turn(n int, begin int64) {

@@ -18,6 +18,7 @@ const childVariable = "CULVERT_ENGINE_TEST_CHILD"
 
 // children run in a process of their own: they change the limits of the process, or end it.
 var children = map[string]func(){
+	"collections": collectBesideALoop,
 	"descriptors": runOutOfDescriptors,
 	"panic":       panicOnALoop,
 }

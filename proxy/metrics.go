@@ -115,6 +115,7 @@ var engineMetrics = func() []engineMetric {
 	return []engineMetric{
 		metric("loop_turns_total", "Turns of the event loop.", counter, 1, func(c *engine.Counters) uint64 { return c.Turns }),
 		metric("loop_waits_total", "System calls that waited for events.", counter, 1, func(c *engine.Counters) uint64 { return c.Waits }),
+		metric("loop_interrupts_total", "Waits for events that the runtime interrupted.", counter, 1, func(c *engine.Counters) uint64 { return c.Interrupts }),
 		metric("loop_parks_total", "Times the event loop went to sleep.", counter, 1, func(c *engine.Counters) uint64 { return c.Parks }),
 		metric("loop_events_total", "Events dispatched.", counter, 1, func(c *engine.Counters) uint64 { return c.Events }),
 		metric("loop_stale_events_total", "Events whose connection was gone before they arrived.", counter, 1, func(c *engine.Counters) uint64 { return c.StaleEvents }),
