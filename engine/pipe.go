@@ -12,7 +12,7 @@ const (
 	// DefaultSplicePipes is how many pipes one loop may have open.
 	DefaultSplicePipes = 64
 	// pipeBytes is the size asked of the kernel for each. A user without privileges gets only so many of that size.
-	pipeBytes = 256 << 10
+	pipeBytes = 512 << 10
 	// DefaultSpliceThreshold is the size in bytes from which the rest of a payload is spliced.
 	DefaultSpliceThreshold = 64 << 10
 )

@@ -29,10 +29,10 @@ func against(name string, factor float64) Target { return Target{Against: name, 
 // allWorks are all rows in their order. What they must reach is from the project's design.
 func allWorks() []work {
 	return []work{
-		echoWork("echo-125B", "125 B echo", echoLoad{tunnels: 1, size: sizeSmall}, against(ProgramFloor, 1.05), against(ProgramNginx, 1)),
-		echoWork("echo-16KiB", "16 KiB echo", echoLoad{tunnels: 1, size: size16K}, against(ProgramFloor, 1.05)),
-		echoWork("echo-1MiB", "1 MiB echo", echoLoad{tunnels: 1, size: size1M}, against(ProgramHAProxy, 0.65)),
-		echoWork("echo-32", "125 B echo, 32 in flight", echoLoad{tunnels: 1, size: sizeSmall, inFlight: 32}, against(ProgramFloor, 1.05)),
+		echoWork("echo-125B", "125 B echo", echoLoad{tunnels: 16, size: sizeSmall}, against(ProgramFloor, 1.05), against(ProgramNginx, 1)),
+		echoWork("echo-16KiB", "16 KiB echo", echoLoad{tunnels: 16, size: size16K}, against(ProgramFloor, 1.05)),
+		echoWork("echo-1MiB", "1 MiB echo", echoLoad{tunnels: 4, size: size1M}, against(ProgramHAProxy, 0.65)),
+		echoWork("echo-32", "125 B echo, 32 in flight", echoLoad{tunnels: 16, size: sizeSmall, inFlight: 32}, against(ProgramFloor, 1.05)),
 		echoWork("rate-5000", "5,000 messages/s over 1,000 tunnels", echoLoad{tunnels: 1000, size: sizeSmall, rate: 5000}, against(ProgramFloor, 1.05)),
 		connectWork(),
 		idleWork(),

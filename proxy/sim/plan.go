@@ -38,7 +38,7 @@ type loopPlan struct {
 }
 
 // pipeBytes is what a pipe of the engine holds.
-const pipeBytes = 256 << 10
+const pipeBytes = 512 << 10
 
 // tunnelPlan is one tunnel's fate.
 type tunnelPlan struct {
