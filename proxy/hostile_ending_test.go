@@ -15,7 +15,7 @@ import (
 // what must hold under pressure.
 
 // heldAtMost is the most that one direction may hold: a pipe's content, or one read and a frame on hold.
-const heldAtMost = 256 << 10
+const heldAtMost = 512 << 10
 
 // endingTests are all of E that this version can do but running out of something, which has a package of its own.
 func endingTests() []hostileTest {

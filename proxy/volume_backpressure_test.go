@@ -18,7 +18,7 @@ const (
 	// the second moved through a pipe, which holds up to pipeMax bytes in the kernel.
 	smallPush = 16 << 10
 	largePush = 1 << 20
-	pipeMax   = 256 << 10
+	pipeMax   = 512 << 10
 	// turnsAtRest is the most turns that a loop may do while nothing can move, scrapes included. One that spins does
 	// some hundred thousand.
 	turnsAtRest = 100
