@@ -154,6 +154,14 @@ func (r *Relay) process(d *direction, p []byte) {
 			r.forward(d, p[begin:end])
 			r.finishBoth(Outcome{Reason: v.Reason, By: d.from})
 			return
+		case ActionEmit:
+			r.forward(d, p[begin:at])
+			r.emit(d, d.stage.(Emitter).Emission(int(v.N)))
+			begin, next = at, at
+		case ActionDone:
+			r.forward(d, p[begin:at])
+			r.done(d, p[at:])
+			return
 		}
 		at = next
 	}

@@ -4,6 +4,9 @@ package engine
 
 // sourceEnded: the source's FIN was read; every byte before it was judged.
 func (r *Relay) sourceEnded(d *direction) {
+	if d.ended {
+		return // it came with the end of a message, and is the observer's affair
+	}
 	if r.broken[d.from] {
 		d.ended = true
 		return // a reset behind the FIN: settle ends the relay
@@ -24,12 +27,31 @@ func (r *Relay) sourceEnded(d *direction) {
 	}
 }
 
+// done: the source's message is whole. What came behind it is kept for whoever takes the ends over.
+func (r *Relay) done(d *direction, rest []byte) {
+	if !r.limits.Surrender {
+		panic("engine: a message ends on a relay that owns its ends")
+	}
+	d.ended = true
+	r.flags |= relayWhole << d.from
+	if len(rest) > 0 {
+		d.held = r.workspace.Append(nil, rest)
+	}
+	if !d.waiting() {
+		r.passFIN(d)
+	}
+}
+
 // passFIN passes the half-close on: everything before it was taken by the destination.
 func (r *Relay) passFIN(d *direction) {
 	if r.finished[d.from] {
 		return
 	}
 	r.finished[d.from] = true
+	if r.limits.Surrender {
+		r.schedule()
+		return
+	}
 	r.ends[d.from.Other()].Finish()
 	if r.firstFIN == SideNone {
 		r.firstFIN = d.from
@@ -43,8 +65,13 @@ func (r *Relay) settle() {
 	if r.flags&relayOver != 0 {
 		return
 	}
+	done := r.finished[SideClient] && r.finished[SideBackend]
+	if done && r.limits.Surrender {
+		r.over(Outcome{Reason: EndClosed, By: SideNone}, nil)
+		return
+	}
 	for side := range r.broken {
-		if !r.broken[side] {
+		if !r.broken[side] || r.dispensable(Side(side)) {
 			continue
 		}
 		// What a side sent before it broke can still be read; deliver it if there is room.
@@ -56,9 +83,15 @@ func (r *Relay) settle() {
 		}
 		return
 	}
-	if r.finished[SideClient] && r.finished[SideBackend] {
+	if done {
 		r.over(Outcome{Reason: EndClosed, By: r.firstFIN}, End.Close)
 	}
+}
+
+// dispensable tells whether a side has said all it had to say and was told everything: what becomes of it then does
+// not matter to what is still on the way to the other.
+func (r *Relay) dispensable(side Side) bool {
+	return r.flags&(relayWhole<<side) != 0 && r.finished[side.Other()]
 }
 
 // fail: one side is broken; the other is reset within this turn, what was pending is discarded.
@@ -86,8 +119,8 @@ func (r *Relay) finishBoth(outcome Outcome) {
 	if r.flags&relayOver != 0 {
 		return
 	}
-	if r.limits.Complete != EndNone && r.limits.Complete != outcome.Reason {
-		r.abort(outcome)
+	if r.limits.Surrender {
+		r.over(outcome, nil)
 		return
 	}
 	w := r.workspace
@@ -114,6 +147,10 @@ func (r *Relay) over(outcome Outcome, release func(End)) {
 	w.Counters.RelaysOver++
 	w.Wheel.Cancel(&r.timer)
 	w.memory.stalled.remove(r)
+	if r.limits.Surrender {
+		release = nil
+		r.surrender(outcome)
+	}
 	for side := range r.directions {
 		d := &r.directions[side]
 		w.Counters.PendingBytes -= uint64(d.pending.Len() + d.pipe.Held())
@@ -128,5 +165,39 @@ func (r *Relay) over(outcome Outcome, release func(End)) {
 			release(r.ends[side])
 		}
 	}
+	if !r.limits.Surrender {
+		r.observer.RelayOver(r, outcome)
+	}
+}
+
+// surrender hands the ends to the observer; what it does not take of the bytes that wait is released afterwards.
+func (r *Relay) surrender(outcome Outcome) {
+	for side := range r.directions {
+		r.pipeToPending(&r.directions[side])
+	}
 	r.observer.RelayOver(r, outcome)
 }
+
+// TakePending returns the bytes from a side that its other end has not taken, nil for none, and gives them up. Only in
+// RelayOver of a relay whose ends are surrendered; the caller releases them.
+func (r *Relay) TakePending(from Side) *Pending {
+	d := &r.directions[from]
+	p := d.pending
+	r.workspace.Counters.PendingBytes -= uint64(p.Len())
+	d.pending = nil
+	return p
+}
+
+// TakeRest returns what came from a side behind its message, nil for none. As TakePending.
+func (r *Relay) TakeRest(from Side) *Pending {
+	d := &r.directions[from]
+	p := d.held
+	d.held = nil
+	return p
+}
+
+// Unread tells whether an end may have something to read that the relay did not. As TakePending.
+func (r *Relay) Unread(side Side) bool { return r.directions[side].mayRead }
+
+// Done tells whether a side's message was whole and the other side took all of it.
+func (r *Relay) Done(from Side) bool { return r.finished[from] }

@@ -10,12 +10,14 @@ type RelayLimits struct {
 	HalfClosed int64
 	// Linger bounds the lingering close of each end.
 	Linger int64
-	// Complete, if not EndNone, says that the FIN is all that tells a reader that it has everything: a relay that ends
-	// for any other reason resets both sides. It is not exported: no tunnel has it.
-	Complete EndReason
+	// Surrender leaves the ends to the observer, however the relay ends: it moves messages between ends that live
+	// on. A FIN is then not passed on; that both directions are done, by ActionDone or by a FIN, ends the relay as
+	// EndClosed. It is not exported: no tunnel has it.
+	Surrender bool
 }
 
-// RelayObserver is told when a relay is over. Both ends were released then, or handed to a lingering close.
+// RelayObserver is told when a relay is over. Both ends were released then, or handed to a lingering close; or they are
+// the observer's, with what TakePending and TakeRest return (RelayLimits.Surrender).
 type RelayObserver interface {
 	RelayOver(r *Relay, outcome Outcome)
 }
@@ -51,6 +53,7 @@ const (
 	relayOver relayFlags = 1 << iota
 	relayQueued
 	relayDriven // events are being handled: nested calls only set state
+	relayWhole  // a message is whole (ActionDone): the client's; the backend's is the next flag
 )
 
 // Init prepares a relay between two ends. stages[s] judges what comes from side s; nil: that side is not read at all,

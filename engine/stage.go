@@ -31,7 +31,19 @@ const (
 	ActionSplice
 	// ActionEnd: what was forwarded before is delivered, then both sides are finished, for Reason.
 	ActionEnd
+	// ActionEmit: N bytes of the stage's own, which must be an Emitter, go to the other side in this place. They cover
+	// nothing of p.
+	ActionEmit
+	// ActionDone: the message of this direction ends here, and nothing more is read from its source. The rest of p,
+	// which belongs to a next message, is kept for Relay.TakeRest. Only on a relay whose ends are surrendered.
+	ActionDone
 )
+
+// Emitter is a Stage that has bytes of its own to send.
+type Emitter interface {
+	// Emission returns the next n bytes that an ActionEmit announced. Valid until the next call of the stage.
+	Emission(n int) []byte
+}
 
 // Verdict is one entry of a stage's answer.
 type Verdict struct {
