@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -193,6 +194,18 @@ type CloseObserver interface{ ConnClosed() }
 
 // WhenClosed has o told, once, when the lingering close of c, which must be under way, is over.
 func (c *Conn) WhenClosed(o CloseObserver) { c.owner.(*lingerer).observer = o }
+
+// Hangup tells whether the peer's FIN, or an error, was announced; bytes may be unread in front of it.
+func (c *Conn) Hangup() bool { return c.flags&connHangup != 0 }
+
+// Local returns the address of our side of the connection; not valid when the kernel does not tell.
+func (c *Conn) Local() netip.AddrPort {
+	name, err := unix.Getsockname(int(c.fd))
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return fromSockaddr(name)
+}
 
 // Descriptor returns the socket's descriptor, which stays owned by the Conn.
 func (c *Conn) Descriptor() int { return int(c.fd) }

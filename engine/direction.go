@@ -152,14 +152,17 @@ func (r *Relay) process(d *direction, p []byte) {
 			next = at
 		case ActionEnd:
 			r.forward(d, p[begin:end])
+			if r.limits.Surrender && at < len(p) {
+				d.held = r.workspace.Append(nil, p[at:])
+			}
 			r.finishBoth(Outcome{Reason: v.Reason, By: d.from})
 			return
 		case ActionEmit:
-			r.forward(d, p[begin:at])
+			r.forward(d, p[begin:end])
 			r.emit(d, d.stage.(Emitter).Emission(int(v.N)))
-			begin, next = at, at
+			begin, end, next = at, at, at
 		case ActionDone:
-			r.forward(d, p[begin:at])
+			r.forward(d, p[begin:end])
 			r.done(d, p[at:])
 			return
 		}

@@ -77,6 +77,10 @@ func (r *Relay) Init(w *Workspace, ends [2]End, stages [2]Stage, limits *RelayLi
 // Only before Start.
 func (r *Relay) Quiet(side Side) { r.directions[side].mayRead = false }
 
+// Whole says that a side has no message, or none of which anything is still to come. Only before Start, on a relay whose
+// ends are surrendered.
+func (r *Relay) Whole(from Side) { r.done(&r.directions[from], nil) }
+
 // Start takes the ends' events over and begins to move bytes. Emit and Feed come before it.
 func (r *Relay) Start() {
 	if r.flags&relayOver != 0 {

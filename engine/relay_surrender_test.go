@@ -119,7 +119,9 @@ func TestAWholeAnswerOutlivesItsBackend(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	whole := func() bool { return r.relay.flags&(relayWhole<<SideBackend) != 0 && r.relay.PendingBytes(SideBackend) > 0 }
+	whole := func() bool {
+		return r.relay.flags&(relayWhole<<SideBackend) != 0 && r.relay.PendingBytes(SideBackend) > 0
+	}
 	at := size - 200<<10
 	for met := false; !met && at < size-20<<10; r.do(func() { met = whole() }) {
 		r.background(func() { r.peers[SideClient].receive(passed[at : at+4<<10]) })

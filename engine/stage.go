@@ -35,7 +35,8 @@ const (
 	// nothing of p.
 	ActionEmit
 	// ActionDone: the message of this direction ends here, and nothing more is read from its source. The rest of p,
-	// which belongs to a next message, is kept for Relay.TakeRest. Only on a relay whose ends are surrendered.
+	// which belongs to a next message, is kept for Relay.TakeRest, as it is behind ActionEnd. Only on a relay whose
+	// ends are surrendered.
 	ActionDone
 )
 
