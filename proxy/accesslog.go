@@ -83,16 +83,15 @@ func (a *accessLog) outcome(e *zerolog.Event, o engine.Outcome, detail string) {
 	}
 }
 
-// exchange logs an exchange that did not become a tunnel, when it is over. sent is what of an answer's body went to
-// the client, in bytes.
-func (a *accessLog) exchange(r *record, o engine.Outcome, sent uint64, now int64) {
+// exchange logs an exchange that did not become a tunnel, when it is over.
+func (a *accessLog) exchange(r *record, o engine.Outcome, now int64) {
 	if a.off {
 		return
 	}
 	e := a.begin("request", r.id, now)
 	a.request(e, r)
 	a.outcome(e, o, r.detail)
-	e.Uint64("body_bytes", sent).Float64("duration_ms", millis(r.accepted, now)).Send()
+	e.Uint64("body_bytes", r.sent).Float64("duration_ms", millis(r.accepted, now)).Send()
 }
 
 // tunnelOpen logs a tunnel that begins.

@@ -8,13 +8,22 @@ import (
 // The heads that go to the client.
 
 // appendAnswerHead appends a backend's final answer for the client. chunked says that the body stays chunked.
-func appendAnswerHead(dst []byte, head *http1.ResponseHead, chunked bool) []byte {
+func (x *exchange) appendAnswerHead(dst []byte, chunked bool) []byte {
+	head := x.responseHead
 	dst = http1.AppendStatusLine(dst, head.Status(), head.Phrase())
 	dst = head.AppendHeaders(dst, http1.ClassHopByHop|http1.ClassNamed|http1.ClassWebSocket, nil)
 	if chunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	dst = append(dst, "Connection: close\r\n"...)
+	if x.shard.server.config.Announce.Via {
+		dst = http1.AppendHeader(dst, "Via", viaName)
+	}
+	switch {
+	case !x.keepClient:
+		dst = append(dst, "Connection: close\r\n"...)
+	case x.http10: // which closes unless it is told otherwise
+		dst = append(dst, "Connection: keep-alive\r\n"...)
+	}
 	return http1.AppendEnd(dst)
 }
 
@@ -43,7 +52,9 @@ var refusals = map[int]refusal{
 	400: {phrase: "Bad Request", text: "The request is malformed.\n"},
 	405: {phrase: "Method Not Allowed", text: "This method is not allowed here.\n", headers: "Allow: GET, HEAD, OPTIONS\r\n"},
 	408: {phrase: "Request Timeout", text: "The request did not arrive in time.\n"},
+	413: {phrase: "Content Too Large", text: "The request's body is too large.\n"},
 	414: {phrase: "URI Too Long", text: "The request line is too long.\n"},
+	417: {phrase: "Expectation Failed", text: "This expectation cannot be met.\n"},
 	426: {
 		phrase: "Upgrade Required", text: "WebSocket version 13 is required.\n",
 		headers: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",

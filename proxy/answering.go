@@ -45,19 +45,11 @@ func (x *exchange) sendRequest() bool {
 // readAnswer reads until the head of the final answer is whole, or wrong, or there is nothing more to read.
 func (x *exchange) readAnswer() {
 	w := &x.shard.loop.Workspace
-	if x.responseHead == nil {
-		x.responseHead = x.shard.takeResponseHead()
-	}
 	for x.state == exchangeAwaiting {
 		n, status := x.backend.Read(w.ReadBuffer())
 		x.backendReadable = status != engine.StatusBlocked
 		if n > 0 {
-			bytes := w.ReadBuffer()[:n]
-			if x.answer != nil {
-				x.answer = w.Append(x.answer, bytes)
-				bytes = x.answer.Bytes()
-			}
-			x.parseAnswer(bytes)
+			x.parseAnswer(w.ReadBuffer()[:n])
 			if x.state != exchangeAwaiting {
 				return
 			}
@@ -77,59 +69,77 @@ func (x *exchange) readAnswer() {
 	}
 }
 
-// parseAnswer looks at the bytes of the answer so far: interim heads one after the other, then the final one.
+// parseAnswer looks at more bytes of the answer to an upgrade.
 func (x *exchange) parseAnswer(bytes []byte) {
+	rest, final, reason := x.takeHeads(bytes)
+	switch {
+	case reason != engine.EndNone:
+		x.refuse(reason, engine.SideBackend)
+	case !x.flushInterim():
+	case final:
+		x.answerHead(rest)
+	}
+}
+
+// takeHeads takes the heads off what a backend sent next: interim ones, which are put among those for the client, and
+// the final one, which is then in responseHead. rest is what of p follows it. reason says what is wrong, if not EndNone.
+// What is not whole yet is kept.
+func (x *exchange) takeHeads(p []byte) (rest []byte, final bool, reason engine.EndReason) {
 	w := &x.shard.loop.Workspace
-	for {
+	if x.responseHead == nil {
+		x.responseHead = x.shard.takeResponseHead()
+	}
+	bytes := p
+	if x.answer != nil {
+		x.answer = w.Append(x.answer, p)
+		bytes = x.answer.Bytes()
+	}
+	for len(bytes) > 0 {
 		n, err := x.responseHead.Parse(bytes, x.shard.server.headLimits)
 		switch {
 		case err != nil:
 			x.record.detail = err.Reason.String()
-			x.refuse(EndBadAnswer, engine.SideBackend)
-			return
+			return nil, false, EndBadAnswer
 		case n == 0:
-			rest := w.Append(nil, bytes)
+			kept := w.Append(nil, bytes)
 			w.Release(x.answer)
-			x.answer = rest
-			return
+			x.answer = kept
+			return nil, false, engine.EndNone
 		case !x.responseHead.Interim():
 			x.record.answered = w.Now()
 			x.record.upstream = x.responseHead.Status()
-			x.answerHead(bytes[n:])
-			return
+			return bytes[n:], true, engine.EndNone
 		}
-		if !x.relayInterim() {
-			return
+		if !x.takeInterim() {
+			return nil, false, EndTooManyInterim
 		}
 		bytes = bytes[n:]
 		x.responseHead.Reset()
-		if len(bytes) == 0 {
-			w.Release(x.answer)
-			x.answer = nil
-			return
-		}
 	}
+	w.Release(x.answer)
+	x.answer = nil
+	return nil, false, engine.EndNone
 }
 
-// relayInterim passes a 1xx answer on; false: the exchange is over.
-func (x *exchange) relayInterim() bool {
+// takeInterim puts a 1xx answer among those for the client; false: there were too many.
+func (x *exchange) takeInterim() bool {
 	w := &x.shard.loop.Workspace
 	x.interims++
 	if x.interims > maxInterims || x.interim.Len() > maxInterimBytes {
-		x.refuse(EndTooManyInterim, engine.SideBackend)
 		return false
 	}
 	if x.http10 {
 		return true // RFC 9110 15.2: never to an HTTP/1.0 client
 	}
-	if x.interim == nil {
-		x.interim = w.Acquire(512)
-	}
 	head := w.Acquire(2048)
 	*head.Buffer() = appendInterimHead(*head.Buffer(), x.responseHead)
-	x.interim = w.Append(x.interim, head.Bytes())
+	if t := x.transfer; t != nil {
+		t.answer.emit(head.Bytes())
+	} else {
+		x.interim = w.Append(x.interim, head.Bytes())
+	}
 	w.Release(head)
-	return x.flushInterim()
+	return true
 }
 
 // flushInterim writes what waits for the client; false: the exchange is over.
@@ -151,10 +161,10 @@ func (x *exchange) flushInterim() bool {
 	return true
 }
 
-// answerHead judges the final head and hands both connections to a stream: a tunnel, or the body of an answer.
+// answerHead judges the final head of the answer to an upgrade: a tunnel takes over, or an ordinary answer follows.
 func (x *exchange) answerHead(rest []byte) {
 	if x.responseHead.Status() != 101 {
-		x.shard.beginAnswer(x, rest)
+		x.beginRefused(rest)
 		return
 	}
 	check := &x.shard.verdict

@@ -1,15 +1,33 @@
 package proxy
 
 import (
+	"math"
+
 	"culvert/engine"
 	"culvert/proxy/http1"
 )
 
-// bodyStage is the relay's stage for the body of an ordinary answer: it passes exactly the body and ends the exchange
-// behind it.
+// bodyStage is the relay's stage for a body: it passes exactly the body, and says where it ends.
 type bodyStage struct {
 	scanner       http1.BodyScanner
-	skipThreshold int64 // bytes from which a rest of payload is handed over unjudged; 0: never
+	skipThreshold int64            // bytes from which a rest of payload is handed over unjudged; 0: never
+	most          int64            // bytes of payload that may pass
+	malformed     engine.EndReason // wrong chunked framing
+	cut           engine.EndReason // its source finished before it was complete
+	tooLarge      engine.EndReason // over most
+}
+
+// init makes the stage ready for a body that side sends.
+func (s *bodyStage) init(kind http1.BodyKind, length int64, side http1.Side, h *shard) {
+	s.scanner.Init(kind, length, side, h.server.headLimits)
+	s.skipThreshold, s.most = int64(h.server.skipThreshold()), math.MaxInt64
+	s.malformed, s.cut = EndBadAnswerBody, EndAnswerCut
+	if side == http1.FromClient {
+		s.malformed, s.cut, s.tooLarge = EndBadRequest, EndRequestCut, EndBodyTooLarge
+		if most := h.server.config.MaxBody; most > 0 {
+			s.most = most
+		}
+	}
 }
 
 // Judge implements engine.Stage.
@@ -17,6 +35,9 @@ func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict 
 	for {
 		forward, drop, done, err := s.scanner.Scan(p)
 		p = p[forward+drop:]
+		if s.scanner.Payload() > s.most {
+			return append(verdicts, engine.Verdict{Action: engine.ActionEnd, Reason: s.tooLarge})
+		}
 		if forward > 0 {
 			verdicts = append(verdicts, engine.Verdict{Action: engine.ActionForward, N: int64(forward)})
 		}
@@ -25,9 +46,9 @@ func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict 
 		}
 		switch {
 		case err != nil:
-			return append(verdicts, engine.Verdict{Action: engine.ActionEnd, Reason: EndBadAnswerBody})
+			return append(verdicts, engine.Verdict{Action: engine.ActionEnd, Reason: s.malformed})
 		case done:
-			return append(verdicts, engine.Verdict{Action: engine.ActionEnd, Reason: EndComplete})
+			return append(verdicts, engine.Verdict{Action: engine.ActionDone})
 		case len(p) == 0:
 			return s.splice(verdicts)
 		case drop == 0:
@@ -40,22 +61,22 @@ func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict 
 // its last byte is left out.
 func (s *bodyStage) splice(verdicts []engine.Verdict) []engine.Verdict {
 	opaque := s.scanner.Opaque() - 1
-	if s.scanner.Kind() == http1.BodyUntilClose || s.skipThreshold == 0 || opaque < s.skipThreshold {
+	if s.scanner.Kind() == http1.BodyUntilClose || s.skipThreshold == 0 || opaque < s.skipThreshold || s.scanner.Payload()+opaque > s.most {
 		return verdicts
 	}
 	s.scanner.Skip(opaque)
 	return append(verdicts, engine.Verdict{Action: engine.ActionSplice, N: opaque})
 }
 
-// Finish implements engine.Stage.
+// Finish implements engine.Stage. A body that lasts until the FIN is complete by it.
 func (s *bodyStage) Finish() engine.EndReason {
 	if s.scanner.EOF() {
 		return EndComplete
 	}
-	return EndAnswerCut
+	return s.cut
 }
 
-// AppendState implements engine.Stage.
+// AppendState implements engine.Stage. Only tunnels are exported.
 func (s *bodyStage) AppendState(b []byte) []byte { return s.scanner.AppendState(b) }
 
 // RestoreState implements engine.Stage.

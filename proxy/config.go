@@ -33,6 +33,23 @@ type Config struct {
 	SpliceThreshold int
 	// SplicePipes is how many pipes each loop may have open. 0: 64. Negative: none.
 	SplicePipes int
+	// MaxHead bounds a head, MaxStartLine its first line, in bytes; MaxHeaders the number of header lines. 0: 32 KiB,
+	// 8 KiB, 128.
+	MaxHead, MaxStartLine, MaxHeaders int
+	// AbortOnClientFIN takes a client's half-close before its answer as leaving.
+	AbortOnClientFIN bool
+	// Announce says what backends are told besides the forwarded headers.
+	Announce Announcements
+	// MaxBody bounds the body of a request, in bytes. 0: no bound.
+	MaxBody int64
+	// MinBodyRate ends an exchange whose client sends the request's body slower than this, in bytes per second, measured
+	// over 10 s. 0: none.
+	MinBodyRate int64
+	// KeepAliveRequests is how many requests one client connection may carry. 0: 100.
+	KeepAliveRequests int
+	// BackendIdle is how many connections to backends each loop keeps between exchanges. 0: 256, or fewer where there
+	// are few descriptors. Negative: none.
+	BackendIdle int
 	// NotSentLowat bounds, in bytes, what the kernel holds unsent per socket. 0: its own bound.
 	NotSentLowat int
 	// Sources are the addresses that backends are dialed from, in turn. Empty: the kernel chooses.
@@ -49,6 +66,19 @@ type Config struct {
 	ShutdownDelay time.Duration
 	// ShutdownGrace is how long tunnels may live on after the listeners are closed.
 	ShutdownGrace time.Duration
+}
+
+// Announcements are headers that are written only where asked for.
+type Announcements struct {
+	// Forwarded: the client by Forwarded (RFC 7239).
+	Forwarded bool
+	// RequestID: X-Request-Id, unless a trusted peer sent one.
+	RequestID bool
+	// Via: ourselves, in requests and answers (RFC 9110 7.6.3).
+	Via bool
+	// SLBID is the instance's name, a token, for SLB-ID; SLB-IP, the address that the client asked for, goes with it.
+	// Empty: neither.
+	SLBID string
 }
 
 // BackendConfig names one backend server.
@@ -71,6 +101,10 @@ type Timeouts struct {
 	HalfClosed time.Duration
 	// ClientHead is absolute, from accept to the end of the request's head. 1 to 180 s.
 	ClientHead time.Duration
+	// KeepAlive ends a client connection on which no further request begins for this long. 1 to 60 s.
+	KeepAlive time.Duration
+	// BackendIdle is how long a connection to a backend is kept between exchanges. 1 s to 1 h.
+	BackendIdle time.Duration
 	// Connect bounds one attempt to reach a backend. 0.1 to 60 s.
 	Connect time.Duration
 	// ConnectTotal bounds all attempts of one exchange together. 0.1 to 60 s.
@@ -83,6 +117,13 @@ type Timeouts struct {
 	Linger time.Duration
 }
 
+const (
+	// DefaultKeepAliveRequests is how many requests one client connection may carry.
+	DefaultKeepAliveRequests = 100
+	// DefaultBackendIdle is how many connections to backends each loop keeps between exchanges.
+	DefaultBackendIdle = 256
+)
+
 // ConnectTries is how many backends are tried for one exchange while nothing was sent.
 const ConnectTries = 3
 
@@ -93,6 +134,8 @@ func DefaultTimeouts() Timeouts {
 		Stalled:      60 * time.Second,
 		HalfClosed:   60 * time.Second,
 		ClientHead:   15 * time.Second,
+		KeepAlive:    15 * time.Second,
+		BackendIdle:  30 * time.Second,
 		Connect:      5 * time.Second,
 		ConnectTotal: 10 * time.Second,
 		Answer:       60 * time.Second,

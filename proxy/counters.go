@@ -9,6 +9,7 @@ type counters struct {
 	refusedByClient                 uint64 // over the per-client bound
 	movedConnections                uint64 // accepted here, passed on to another loop
 	requests, retries               uint64
+	reused, resent                  uint64 // exchanges on a pooled connection; those sent once more for it was dead
 	tunnelsOpened                   uint64
 	tunnelsEnded                    [endReasons]uint64
 	exchangesEnded                  [endReasons]uint64

@@ -19,8 +19,29 @@ func (x *exchange) pick() (*backend, bool) {
 	return x.shard.server.backends[i], true
 }
 
-// dial starts to connect, trying the next backend at once where it fails at once.
+// dial goes on with a connection to b: one that has served an ordinary exchange before, or a new one. An upgrade always
+// has a new one, for its 101 must not be open to doubt.
 func (x *exchange) dial(b *backend) {
+	h := x.shard
+	if x.upgrade {
+		x.dialNew(b)
+		return
+	}
+	c := h.pool.take(b)
+	if c == nil {
+		x.dialNew(b)
+		return
+	}
+	h.counters.reused++
+	x.record.backend, x.record.tries = b, x.tries
+	x.reused = true
+	b.active.Add(1)
+	x.backend = c
+	x.connected(engine.Writable)
+}
+
+// dialNew starts to connect, trying the next backend at once where it fails at once.
+func (x *exchange) dialNew(b *backend) {
 	h := x.shard
 	w := &h.loop.Workspace
 	t := &h.server.config.Timeouts
@@ -116,6 +137,10 @@ func (x *exchange) connected(r engine.Readiness) {
 	w := &x.shard.loop.Workspace
 	x.record.dialed = w.Now()
 	x.record.detail = ""
+	if !x.upgrade {
+		x.beginTransfer()
+		return
+	}
 	x.state = exchangeAwaiting
 	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.Answer))
 	x.backendReady(r)

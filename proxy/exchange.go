@@ -18,20 +18,24 @@ const (
 	// exchangeDialing: headDone and retries enter; we wait for the backend to accept the connection; the connect timer
 	// runs. Nothing was sent, so another backend may be tried.
 	exchangeDialing
-	// exchangeAwaiting: connected enters; the request's head goes out, we wait for the head of the final answer; the
-	// answer timer runs. From here a stream takes over: a tunnel after a valid 101, else the answer's body.
+	// exchangeAwaiting: connected enters for an upgrade; the request's head goes out, we wait for the head of the final
+	// answer; the answer timer runs. From here a tunnel takes over after a valid 101, else the transfer below.
 	exchangeAwaiting
-	// exchangeOver: end and the streams' begin enter; the value is retired.
+	// exchangeTransferring: connected enters for an ordinary request; a transfer moves both messages. The answer timer
+	// runs from the end of the request to the head of the answer, the relay's own deadlines all the while.
+	exchangeTransferring
+	// exchangeOver: over and the tunnel's begin enter; the value is retired.
 	exchangeOver
 )
 
 func (s exchangeState) String() string {
-	return [...]string{"reading the head", "dialing", "awaiting the answer", "over"}[s]
+	return [...]string{"reading the head", "dialing", "awaiting the answer", "transferring", "over"}[s]
 }
 
 // exchange is one request until its answer's head: it owns both connections. It is owned by its loop and used again.
 //
-// The transitions: begin, headDone (request.go), dial and connected (dialing.go), answerHead (answering.go), end (here).
+// The transitions: begin, next, over (here), headDone (request.go), dial and connected (dialing.go), answerHead
+// (answering.go), beginTransfer and RelayOver (transfer.go).
 type exchange struct {
 	shard *shard
 	link  link
@@ -52,13 +56,24 @@ type exchange struct {
 	responseHead *http1.ResponseHead
 	interim      *engine.Pending // 1xx answers that the client has not taken yet
 	offer        ws.Offer
+	transfer     *transfer // exchangeTransferring only
 
 	peer         netip.AddrPort
 	tried        [ConnectTries]int // indices of the backends that were dialed
 	tries        int
 	dialDeadline int64 // bound on all dials together, Monotonic ns
 	interims     int
+	requests     int   // on this connection, this one included
+	bodyLength   int64 // of the request, with BodyLength
+	bodyKind     http1.BodyKind
 
+	wantsKeepAlive  bool // the client lets its connection live on
+	keepClient      bool // ... and so does the answer
+	keepBackend     bool // the backend's connection may serve another exchange
+	reused          bool // ... and has served others before
+	idempotent      bool // the method may be sent twice
+	requestIsWhole  bool // the last byte of the request was judged
+	answerFramed    bool // the client can tell a cut answer from a whole one
 	upgrade         bool // a WebSocket is asked for, validly
 	headMethod      bool // the method is HEAD
 	http10          bool // the client speaks HTTP/1.0
@@ -76,7 +91,7 @@ func (x *exchange) String() string {
 	return fmt.Sprintf("exchange %016x (%s)", x.record.id, x.state)
 }
 
-// begin takes an accepted connection.
+// begin takes an accepted connection. Its first request has the client-head timeout from now on.
 func (x *exchange) begin(c *engine.Conn, peer, listener netip.AddrPort) {
 	w := &x.shard.loop.Workspace
 	x.client, x.peer = c, peer
@@ -85,6 +100,37 @@ func (x *exchange) begin(c *engine.Conn, peer, listener netip.AddrPort) {
 	x.record.accepted = w.Now()
 	c.Attach(x, engine.SideClient)
 	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.ClientHead))
+}
+
+// next goes on with the client's connection, on which another request may have come already.
+func (x *exchange) next() {
+	h := x.shard
+	w := &h.loop.Workspace
+	x.letGo()
+	h.putRequestHead(x.requestHead)
+	h.putResponseHead(x.responseHead)
+	w.Release(x.request)
+	w.Release(x.answer)
+	w.Release(x.interim)
+	peer, client, listener := x.record.peer, x.record.client, x.record.listener
+	x.record.reset()
+	h.nextID++
+	x.record.id, x.record.peer, x.record.client, x.record.listener = h.nextID, peer, client, listener
+	*x = exchange{
+		shard: h, link: x.link, timer: x.timer, record: x.record, client: x.client, received: x.received, peer: x.peer,
+		admitted: x.admitted, requests: x.requests, clientReadable: x.clientReadable, clientFinishing: x.client.Hangup(),
+	}
+	x.client.Attach(x, engine.SideClient)
+	w.Wheel.Arm(&x.timer, w.Now()+int64(h.server.config.Timeouts.KeepAlive))
+	early := x.received
+	x.received = nil
+	if early.Len() > 0 {
+		x.take(early.Bytes())
+	}
+	w.Release(early)
+	if x.client != nil && x.state == exchangeReadingHead {
+		x.readHead()
+	}
 }
 
 // Ready implements engine.Owner, for both connections.
@@ -163,7 +209,13 @@ func (h *shard) Shed() bool {
 	for h.holders.count > 0 {
 		x := h.holders.root.next.value.(*exchange)
 		x.letGo()
-		if x.received != nil {
+		switch {
+		case x.received == nil:
+		case x.transfer != nil: // a next request came early: its connection ends behind this one
+			h.loop.Release(x.received)
+			x.received, x.wantsKeepAlive, x.keepClient = nil, false, false
+			return true
+		default:
 			x.record.detail = "buffer-memory"
 			x.refuse(EndNoResources, engine.SideNone)
 			return true
@@ -183,10 +235,18 @@ func (x *exchange) letGo() {
 // clientGone: the client left before its answer, or before it said anything.
 func (x *exchange) clientGone() {
 	if x.record.received == 0 {
-		x.drop(EndSilent, engine.SideClient)
+		x.drop(x.silence(), engine.SideClient)
 		return
 	}
 	x.drop(EndClientLeft, engine.SideClient)
+}
+
+// silence is why a connection ends on which no request has begun.
+func (x *exchange) silence() engine.EndReason {
+	if x.requests > 0 {
+		return EndKeepAlive
+	}
+	return EndSilent
 }
 
 // OnTimer implements engine.TimerHandler.
@@ -194,7 +254,7 @@ func (x *exchange) OnTimer(_ *engine.Timer, now int64) {
 	switch x.state {
 	case exchangeReadingHead:
 		if x.record.received == 0 {
-			x.drop(EndSilent, engine.SideClient)
+			x.drop(x.silence(), engine.SideClient)
 			return
 		}
 		x.refuse(EndRequestTimeout, engine.SideClient)
@@ -203,11 +263,27 @@ func (x *exchange) OnTimer(_ *engine.Timer, now int64) {
 		x.dialFailed()
 	case exchangeAwaiting:
 		x.refuse(EndAnswerTimeout, engine.SideBackend)
+	case exchangeTransferring:
+		x.transfer.relay.End(engine.Outcome{Reason: EndAnswerTimeout, By: engine.SideBackend})
 	}
 }
 
 // shutDown implements ender: the process goes down.
-func (x *exchange) shutDown() { x.drop(engine.EndShutdown, engine.SideNone) }
+func (x *exchange) shutDown() {
+	switch {
+	case x.transfer != nil:
+		x.transfer.relay.End(engine.Outcome{Reason: engine.EndShutdown, By: engine.SideNone})
+	case x.idle():
+		x.drop(EndKeepAlive, engine.SideNone)
+	default:
+		x.drop(engine.EndShutdown, engine.SideNone)
+	}
+}
+
+// idle tells whether the connection is between two requests.
+func (x *exchange) idle() bool {
+	return x.state == exchangeReadingHead && x.requests > 0 && x.record.received == 0
+}
 
 // refuse ends the exchange with an answer of our own.
 func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
@@ -247,13 +323,18 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 	}
 	outcome := engine.Outcome{Reason: reason, By: by}
 	h.counters.exchangeOver(outcome.Reason, x.record.status)
-	if reason != EndSilent {
-		h.log.exchange(&x.record, outcome, 0, h.loop.Now())
+	if reason != EndSilent && reason != EndKeepAlive {
+		h.log.exchange(&x.record, outcome, h.loop.Now())
 	}
-	h.depart(x.admittedClient(), x.client)
+	x.over()
+}
+
+// over retires the exchange; its connections are taken care of.
+func (x *exchange) over() {
+	x.shard.depart(x.admittedClient(), x.client)
 	x.client = nil
 	x.state = exchangeOver
-	h.retire(x)
+	x.shard.retire(x)
 }
 
 // admittedClient returns the address that the per-client bound counts this connection for; not valid: none yet.

@@ -90,12 +90,15 @@ var extraCases = []hostileCase{
 	passed("X12/30-kb-of-forwarded", plain("X-Forwarded-For: "+manyAddresses+"¶"), "GET / HTTP/1.1¶Host: a¶X-Forwarded-For: "+manyAddresses+
 		", 127.0.0.1¶X-Forwarded-Proto: http¶X-Forwarded-Port: {port}¶X-Forwarded-Client-Srcport: {client-port}¶Connection: close¶¶").with(trusted),
 	refused("X14/head-refused", "HEAD / HTTP/1.1¶Host: a¶X : 1¶¶", "400", "bad-request client space-before-colon").with(headOnly),
-	refused("X14/head-with-length", "HEAD / HTTP/1.1¶Host: a¶Content-Length: 5¶¶hello", "501", "not-implemented client request-body").with(headOnly),
+	passed("X14/head-with-length", "HEAD / HTTP/1.1¶Host: a¶Content-Length: 5¶¶hello",
+		"HEAD / HTTP/1.1¶Host: a¶Content-Length: 5¶{forwarded}Connection: close¶¶hello").with(func(c *hostileCase) {
+		c.answer, c.client = "HTTP/1.1 200 OK¶Content-Length: 2¶¶", "HTTP/1.1 200 OK¶Content-Length: 2¶Connection: close¶¶"
+	}),
 	passed("X16/trusted-peer-lets-underscores-pass", plain("X_Forwarded_For: 6.6.6.6¶X-Forwarded_Proto: https¶SLB.ID: x¶X-Forwarded-Host: b¶SLB-IP: y¶"),
 		"GET / HTTP/1.1¶Host: a¶X-Forwarded-Host: b¶SLB-IP: y¶{forwarded}Connection: close¶¶").with(trusted),
 	passed("X17/empty-line-before", "¶"+plain(""), ordinaryForwarded),
 	bad("X17/two-empty-lines-before", "¶¶"+plain(""), "too-many-empty-lines"),
-	passed("X18/unknown-expectation", plain("Expect: 200-maybe¶"), ordinaryForwarded),
+	refused("X18/unknown-expectation", plain("Expect: 200-maybe¶"), "417", "expectation-failed client"),
 	passed("X18/expect-twice", plain("Expect: 100-continue¶EXPECT: 100-continue¶"), ordinaryForwarded),
 	refused("X20/10000-options", plain("Connection: "+strings.Repeat("a,", 10_000)+"¶"), "431", "head-too-large client too-many-connection-options"),
 	{

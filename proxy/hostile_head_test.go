@@ -106,7 +106,7 @@ func justWhole(c *hostileCase) {
 	c.change = func(config *proxy.Config) { config.Timeouts.Linger = 2 * time.Second }
 }
 
-// H01 to H04: what frames a body. Requests that have one are answered with 501 in this version.
+// H01 to H04: what frames a body.
 var framingCases = []hostileCase{
 	badLine("H01/length-first", "Content-Length: 5¶Transfer-Encoding: chunked¶", "length-with-coding"),
 	badLine("H01/coding-first", "Transfer-Encoding: chunked¶Content-Length: 5¶", "length-with-coding"),
@@ -122,7 +122,7 @@ var framingCases = []hostileCase{
 	badLine("H03/empty", "Content-Length:¶", "bad-content-length"),
 	badLine("H03/two-to-the-63", "Content-Length: 9223372036854775808¶", "bad-content-length"),
 	badLine("H03/20-digits", "Content-Length: 00000000000000000005¶", "bad-content-length"),
-	refused("H03/body", plain("Content-Length: 5¶")+"hello", "501", "not-implemented client request-body"),
+	passed("H03/body", plain("Content-Length: 5¶")+"hello", "GET / HTTP/1.1¶Host: a¶Content-Length: 5¶{forwarded}Connection: close¶¶hello"),
 	unknownCoding("identity", "identity"),
 	unknownCoding("xchunked", "xchunked"),
 	badLine("H04/trailing-comma", "Transfer-Encoding: chunked,¶", "bad-transfer-encoding"),
@@ -132,7 +132,8 @@ var framingCases = []hostileCase{
 	badLine("H04/vertical-tab", "Transfer-Encoding: \x0bchunked¶", "bad-header-value"),
 	badLine("H04/twice", "Transfer-Encoding: chunked¶Transfer-Encoding: chunked¶", "bad-transfer-encoding"),
 	bad("H04/http-1.0", "GET / HTTP/1.0¶Host: a¶Transfer-Encoding: chunked¶¶", "transfer-encoding-on-http10"),
-	refused("H04/body", plain("Transfer-Encoding: chunked¶")+"5¶hello¶0¶¶", "501", "not-implemented client request-body"),
+	passed("H04/body", plain("Transfer-Encoding: chunked¶")+"5¶hello¶0¶¶",
+		"GET / HTTP/1.1¶Host: a¶{forwarded}Transfer-Encoding: chunked¶Connection: close¶¶5¶hello¶0¶¶"),
 }
 
 func unknownCoding(name, coding string) hostileCase {

@@ -26,7 +26,7 @@ func MaxTunnels(c *Config) int {
 		return 0
 	}
 	pipes := max(0, min(c.SplicePipes, maxSplicePipes(c.Loops)))
-	fixed := reservedDescriptors + c.Loops*(descriptorsPerLoop+len(c.Listen)+2*pipes)
+	fixed := reservedDescriptors + c.Loops*(descriptorsPerLoop+len(c.Listen)+2*pipes+max(0, min(c.BackendIdle, maxBackendIdle(c.Loops))))
 	return max(0, (int(min(limit.Cur, 1<<30))-fixed)/descriptorsPerTunnel)
 }
 
@@ -57,6 +57,18 @@ func maxSplicePipes(loops int) int {
 		return 0
 	}
 	return int(min(limit.Cur, 1<<30)) / pipeShare / 2 / max(loops, 1)
+}
+
+// idleShare is the part of the descriptors that connections to backends between two exchanges may take: one in so many.
+const idleShare = 16
+
+// maxBackendIdle returns how many such connections each loop may keep, by the process's descriptor limit.
+func maxBackendIdle(loops int) int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur, 1<<30)) / idleShare / max(loops, 1)
 }
 
 // RaiseDescriptorLimit raises the process's limit of open descriptors as far as it may, and returns what it is then.

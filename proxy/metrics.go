@@ -23,6 +23,7 @@ type snapshot struct {
 	engine             engine.Counters
 	proxy              counters
 	exchanges, streams int
+	idleBackends       int
 	tunnels            int
 	timers             int
 }
@@ -63,7 +64,7 @@ func (h *shard) snapshot() snapshot {
 	}
 	return snapshot{
 		loop: h.loop.Name(), engine: h.loop.Counters, proxy: h.counters, exchanges: h.exchanges.count,
-		streams: h.streams.count, tunnels: int(h.counters.tunnelsOpened - ended), timers: h.loop.Wheel.Len(),
+		streams: h.streams.count, idleBackends: h.pool.all.count, tunnels: int(h.counters.tunnelsOpened - ended), timers: h.loop.Wheel.Len(),
 	}
 }
 
@@ -88,6 +89,9 @@ var (
 	descExchangesEnded = description("exchanges_ended_total", "Requests that did not become a tunnel, by the reason of their end.", "loop", "reason")
 	descStatuses       = description("responses_total", "Answers to clients by class of status; 1xx are tunnels.", "loop", "class")
 	descRetries        = description("dial_retries_total", "Dials of a further backend after one that failed.", "loop")
+	descReused         = description("backend_connections_reused_total", "Requests sent on a connection that had served others before.", "loop")
+	descResent         = description("requests_resent_total", "Requests sent once more because their reused connection was dead.", "loop")
+	descBackendIdle    = description("backend_connections_idle", "Connections to backends kept between requests.", "loop")
 	descPending        = description("exchanges_active", "Requests before the head of their answer.", "loop")
 	descTurn           = description("loop_turn_seconds", "Lag: how long single turns of the event loop took, in seconds.", "loop")
 	descTimers         = description("timers", "Deadlines in the timing wheel.", "loop")
@@ -191,6 +195,9 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 	emit(descMoved, counter, float64(p.movedConnections))
 	emit(descRequests, counter, float64(p.requests))
 	emit(descRetries, counter, float64(p.retries))
+	emit(descReused, counter, float64(p.reused))
+	emit(descResent, counter, float64(p.resent))
+	emit(descBackendIdle, gauge, float64(one.idleBackends))
 	emit(descPending, gauge, float64(one.exchanges))
 	emit(descTimers, gauge, float64(one.timers))
 	for side := range p.messages {

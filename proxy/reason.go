@@ -13,6 +13,14 @@ const (
 	EndAnswerCut
 	// EndBadAnswerBody: the backend's chunked framing was wrong.
 	EndBadAnswerBody
+	// EndRequestCut: the client finished before its request's body was complete (400).
+	EndRequestCut
+	// EndBodyTooLarge: the request's body is over its limit (413).
+	EndBodyTooLarge
+	// EndExpectation: an Expect other than 100-continue (417).
+	EndExpectation
+	// EndKeepAlive: a connection ended between two requests.
+	EndKeepAlive
 	// EndSilent: the client sent no byte within the head timeout, or left without any.
 	EndSilent
 	// EndRequestTimeout: only part of a head came within the head timeout (408).
@@ -25,7 +33,7 @@ const (
 	EndHeadTooLarge
 	// EndMethodRefused: TRACE or CONNECT (405).
 	EndMethodRefused
-	// EndNotImplemented: an unknown transfer coding, or a request with a body (501).
+	// EndNotImplemented: an unknown transfer coding (501).
 	EndNotImplemented
 	// EndVersionRefused: a version of HTTP that is not spoken here (505).
 	EndVersionRefused
@@ -57,7 +65,8 @@ const (
 )
 
 var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
-	"protocol-error", "complete", "answer-cut", "bad-answer-body", "silent", "request-timeout", "bad-request",
+	"protocol-error", "complete", "answer-cut", "bad-answer-body", "request-cut", "body-too-large",
+	"expectation-failed", "keep-alive", "silent", "request-timeout", "bad-request",
 	"target-too-long", "head-too-large", "method-refused", "not-implemented", "version-refused", "bad-upgrade",
 	"upgrade-version", "client-left", "no-backend", "no-resources", "connect-failed", "connect-timeout",
 	"backend-closed", "bad-answer", "bad-upgrade-answer", "too-many-interim", "answer-timeout",
@@ -68,6 +77,7 @@ var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
 //
 // EndShutdown and EndSilent have none: nothing is answered.
 var outerStatus = map[engine.EndReason]int{
+	EndRequestCut: 400, EndBodyTooLarge: 413, EndExpectation: 417,
 	EndRequestTimeout: 408, EndBadRequest: 400, EndTargetTooLong: 414, EndHeadTooLarge: 431, EndMethodRefused: 405,
 	EndNotImplemented: 501, EndVersionRefused: 505, EndBadUpgrade: 400, EndUpgradeVersion: 426, EndClientLeft: 499,
 	EndNoBackend: 503, EndNoResources: 503, EndConnectFailed: 502, EndConnectTimeout: 504, EndBackendClosed: 502,

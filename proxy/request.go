@@ -9,9 +9,6 @@ import (
 // readHead reads until the request's head is whole, or wrong, or there is nothing more to read.
 func (x *exchange) readHead() {
 	w := &x.shard.loop.Workspace
-	if x.requestHead == nil {
-		x.requestHead = x.shard.takeRequestHead()
-	}
 	for x.clientReadable && x.state == exchangeReadingHead {
 		n, status := x.client.Read(w.ReadBuffer())
 		switch status {
@@ -25,14 +22,7 @@ func (x *exchange) readHead() {
 			return
 		}
 		if n > 0 {
-			// The usual head comes in one piece and is parsed where it was read.
-			bytes := w.ReadBuffer()[:n]
-			if x.received != nil {
-				x.hold(bytes)
-				bytes = x.received.Bytes()
-			}
-			x.record.received = len(bytes)
-			x.parse(bytes)
+			x.take(w.ReadBuffer()[:n])
 		}
 	}
 	if x.state == exchangeDialing || x.state == exchangeAwaiting {
@@ -40,11 +30,29 @@ func (x *exchange) readHead() {
 	}
 }
 
+// take looks at bytes that the client sent. The usual head comes in one piece and is parsed where it was read.
+func (x *exchange) take(bytes []byte) {
+	w := &x.shard.loop.Workspace
+	if x.requestHead == nil {
+		x.requestHead = x.shard.takeRequestHead()
+	}
+	if x.record.received == 0 && x.requests > 0 {
+		x.record.accepted = w.Now() // for the log: this request begins here
+		w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.ClientHead))
+	}
+	if x.received != nil {
+		x.hold(bytes)
+		bytes = x.received.Bytes()
+	}
+	x.record.received = len(bytes)
+	x.parse(bytes)
+}
+
 // headCut: the client finished before its request's head was whole.
 func (x *exchange) headCut() {
 	x.clientFinished = true
 	if x.record.received == 0 {
-		x.drop(EndSilent, engine.SideClient)
+		x.drop(x.silence(), engine.SideClient)
 		return
 	}
 	x.record.detail = "incomplete-head"
@@ -108,6 +116,8 @@ func (x *exchange) headDone(bytes, early []byte) {
 	x.record.note(head, h.server.config.AccessLogQuery)
 	x.headMethod = string(head.Method()) == "HEAD"
 	x.http10 = head.Version() == http1.HTTP10
+	x.wantsKeepAlive = head.KeepAlive()
+	x.requests++
 	h.counters.requests++
 	if !x.judgeResources() {
 		return
@@ -115,9 +125,7 @@ func (x *exchange) headDone(bytes, early []byte) {
 	if !x.judgeUpgrade(head) {
 		return
 	}
-	if kind, _ := head.Body(); kind != http1.BodyNone {
-		x.record.detail = "request-body"
-		x.refuse(EndNotImplemented, engine.SideClient)
+	if !x.judgeBody(head) {
 		return
 	}
 	x.dialDeadline = w.Now() + int64(h.server.config.Timeouts.ConnectTotal)
@@ -126,7 +134,14 @@ func (x *exchange) headDone(bytes, early []byte) {
 		x.refuse(EndNoBackend, engine.SideNone)
 		return
 	}
-	facts := forwardedFacts{peer: x.peer, listener: x.record.listener, trusted: h.server.trusted.contains(x.peer.Addr())}
+	x.idempotent = idempotent(head.Method())
+	facts := forwardedFacts{
+		peer: x.peer, listener: x.record.listener, trusted: h.server.trusted.contains(x.peer.Addr()),
+		lastOnConnection: h.server.config.BackendIdle <= 0, announce: &h.server.config.Announce, id: x.record.id,
+	}
+	if facts.announce.SLBID != "" {
+		facts.asked = x.client.Local()
+	}
 	request := w.Acquire(len(bytes) + 512)
 	*request.Buffer() = appendRequestHead(*request.Buffer(), head, &facts, backend.address, x.upgrade)
 	x.request = request
@@ -179,13 +194,36 @@ func (x *exchange) judgeUpgrade(head *http1.RequestHead) bool {
 	return true
 }
 
-// keepEarly keeps what came behind the head of an upgrade for the tunnel. Behind an ordinary request it is discarded:
-// one request per connection, and the answer says so.
+// judgeBody notes how the request's body is framed; false: the request was refused for it.
+func (x *exchange) judgeBody(head *http1.RequestHead) bool {
+	x.bodyKind, x.bodyLength = head.Body()
+	most := x.shard.server.config.MaxBody
+	switch {
+	case head.Expect() == http1.ExpectUnknown:
+		x.refuse(EndExpectation, engine.SideClient)
+	case most > 0 && x.bodyLength > most:
+		x.refuse(EndBodyTooLarge, engine.SideClient)
+	default:
+		return true
+	}
+	return false
+}
+
+// idempotent tells whether doing a request of this method twice does what once does (RFC 9110 9.2.2).
+func idempotent(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
+		return true
+	}
+	return false
+}
+
+// keepEarly keeps what came behind the head: frames for the tunnel, the request's body, or a next request.
 func (x *exchange) keepEarly(early []byte) {
 	w := &x.shard.loop.Workspace
 	previous := x.received
 	x.received = nil
-	if x.upgrade && len(early) > 0 {
+	if len(early) > 0 {
 		x.hold(early)
 	}
 	w.Release(previous)

@@ -19,6 +19,12 @@ type forwardedFacts struct {
 	peer     netip.AddrPort // who is connected to us
 	listener netip.AddrPort // where
 	trusted  bool           // whether the peer's own forwarded headers stay
+
+	announce *Announcements
+	id       uint64         // of the exchange
+	asked    netip.AddrPort // the address that the client asked for; only with an SLB-ID
+
+	lastOnConnection bool // the backend's connection will not be used again
 }
 
 // appendRequestHead appends the head of the request to a backend.
@@ -34,16 +40,28 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 		drop |= http1.ClassWebSocket
 	}
 	keep := keepUntrusted
-	if facts.trusted {
+	switch {
+	case facts.trusted:
 		keep = keepTrusted
-	} else {
+	case facts.announce != nil && facts.announce.RequestID:
+		keep = keepButRequestID
+		fallthrough
+	default:
 		drop |= http1.ClassForwarded
 	}
 	dst = head.AppendHeaders(dst, drop, keep)
+	if kind, _ := head.Body(); kind != http1.BodyNone && head.Expect() == http1.ExpectContinue {
+		dst = append(dst, "Expect: 100-continue\r\n"...)
+	}
 	dst = appendForwarded(dst, head, facts)
-	if upgrade {
+	dst = appendAnnouncements(dst, head, facts)
+	if head.Chunked() {
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	switch {
+	case upgrade:
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
-	} else {
+	case facts.lastOnConnection:
 		dst = append(dst, "Connection: close\r\n"...)
 	}
 	return http1.AppendEnd(dst)
@@ -57,8 +75,11 @@ func requestTarget(head *http1.RequestHead) []byte {
 	return head.AppendTarget(nil)
 }
 
-// keepUntrusted leaves out Expect: requests with a body are not relayed yet, so there is nothing to wait for.
+// keepUntrusted leaves out Expect, which is written anew in front of a body that may be waited for.
 func keepUntrusted(f http1.Field) bool { return f.ID != http1.FieldExpect }
+
+// keepButRequestID also leaves out the id that an untrusted client gave its request.
+func keepButRequestID(f http1.Field) bool { return keepUntrusted(f) && !dropAnnounced(f) }
 
 // keepTrusted also leaves out the headers that are written anew, with the trusted peer's value in them, and those spelled
 // with another separator than '-': no proxy writes them so, but one may let them pass from its client, and a backend that

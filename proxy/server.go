@@ -116,7 +116,10 @@ func New(config Config, logs Logs) (*Server, error) {
 	if config.MaxConnections == 0 {
 		return nil, errors.New("the process's limit of descriptors leaves none for tunnels: raise it (ulimit -n, LimitNOFILE), or run fewer loops")
 	}
-	limits := http1.DefaultLimits()
+	limits, err := config.headLimits()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{clients: newClientLimit(config.MaxConnectionsPerClient), config: config, logs: logs, headLimits: &limits, trusted: config.TrustedProxies}
 	ephemeral := ephemeralPorts()
 	for _, b := range config.Backends {
@@ -143,12 +146,37 @@ func (c *Config) setBounds() {
 	if c.SpliceThreshold == 0 {
 		c.SpliceThreshold = engine.DefaultSpliceThreshold
 	}
+	if c.KeepAliveRequests == 0 {
+		c.KeepAliveRequests = DefaultKeepAliveRequests
+	}
+	if c.BackendIdle == 0 {
+		c.BackendIdle = DefaultBackendIdle
+	}
+	c.BackendIdle = min(c.BackendIdle, maxBackendIdle(c.Loops))
 	if c.BufferMemory == 0 {
 		c.BufferMemory = DefaultBufferMemory()
 	}
 	if most := MaxTunnels(c); c.MaxConnections == 0 || c.MaxConnections > most {
 		c.MaxConnections = most
 	}
+}
+
+// headLimits are the limits of heads, with their defaults.
+func (c *Config) headLimits() (http1.Limits, error) {
+	limits := http1.DefaultLimits()
+	for _, l := range []struct {
+		value int
+		into  *int
+	}{{c.MaxHead, &limits.MaxHeadBytes}, {c.MaxStartLine, &limits.MaxStartLineBytes}, {c.MaxHeaders, &limits.MaxHeaders}} {
+		if l.value != 0 {
+			*l.into = l.value
+		}
+	}
+	limits.MaxStartLineBytes = min(limits.MaxStartLineBytes, limits.MaxHeadBytes)
+	if c.Announce.SLBID != "" && !http1.IsToken([]byte(c.Announce.SLBID)) {
+		return limits, fmt.Errorf("the name %q for SLB-ID: allowed are letters, digits, - and", c.Announce.SLBID)
+	}
+	return limits, limits.Validate()
 }
 
 // sockets are the settings of all sockets. A host counts as lost no earlier than a slow receiver as stalled.

@@ -26,10 +26,12 @@ type shard struct {
 	lingering uint64 // as last asked for by the shutdown
 
 	// Scratch values of one event; nothing in them outlives it.
-	check                      ws.RequestCheck
-	verdict                    ws.ResponseCheck
-	tunnelLimits, answerLimits engine.RelayLimits
-	unframedLimits             engine.RelayLimits // of an answer whose body lasts until our FIN
+	check                        ws.RequestCheck
+	verdict                      ws.ResponseCheck
+	tunnelLimits, transferLimits engine.RelayLimits
+
+	pool    backendPool
+	closing bool // a shutdown has begun: no connection lives on behind its exchange
 
 	exchanges, streams ring // live ones, for the shutdown
 	holders            ring // exchanges that hold bytes of their clients, the oldest first
@@ -51,12 +53,9 @@ func newShard(s *Server, loop *engine.Loop, index int) *shard {
 		tunnelLimits: engine.RelayLimits{
 			Idle: int64(t.Idle), Stalled: int64(t.Stalled), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
 		},
-		answerLimits: engine.RelayLimits{
-			Idle: int64(t.Answer), Stalled: int64(t.ClientWrite), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
-		},
+		transferLimits: engine.RelayLimits{Surrender: true, Idle: int64(t.Answer), Stalled: int64(t.ClientWrite)},
 	}
-	h.unframedLimits = h.answerLimits
-	h.unframedLimits.Complete = EndComplete
+	h.pool.init(h)
 	h.exchanges.init()
 	h.holders.init()
 	loop.SetShedder(h)
@@ -157,6 +156,15 @@ func (r *ring) remove(l *link) {
 	l.prev.next, l.next.prev = l.next, l.prev
 	l.next, l.prev = nil, nil
 	r.count--
+}
+
+// each calls f for every member; f may take out the one that it is given.
+func (r *ring) each(f func(ender)) {
+	for l := r.root.next; l != &r.root; {
+		next := l.next
+		f(l.value)
+		l = next
+	}
 }
 
 // endOldest ends up to n members, the oldest first.

@@ -151,6 +151,13 @@ func (h *shard) stopListening() {
 	for _, listener := range h.listeners {
 		listener.Close()
 	}
+	h.closing = true
+	h.pool.close()
+	h.exchanges.each(func(e ender) {
+		if x := e.(*exchange); x.idle() {
+			x.shutDown()
+		}
+	})
 }
 
 // Close ends everything at once: what is open is closed, the loops stop. It may be called at any time, and again.

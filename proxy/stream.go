@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"culvert/engine"
-	"culvert/proxy/http1"
 	"culvert/proxy/ws"
 
 	gobwas "github.com/gobwas/ws"
@@ -125,66 +124,4 @@ func (t *tunnel) detail() string {
 func closeCode(s *ws.Scanner) (code uint16, ok bool) {
 	c := s.CloseCode()
 	return uint16(c), c != gobwas.StatusCode(0)
-}
-
-// answerStream is the body of an ordinary answer on its way to the client, whose own bytes are not read any more.
-type answerStream struct {
-	relay  engine.Relay
-	stage  bodyStage
-	shard  *shard
-	link   link
-	record record
-}
-
-// beginAnswer: a final head other than 101 came. rest is what followed it.
-func (h *shard) beginAnswer(x *exchange, rest []byte) {
-	w := &h.loop.Workspace
-	kind, length, chunked := x.answerFraming()
-	x.record.status = x.responseHead.Status()
-	w.Release(x.received) // frames that came early for a tunnel that is none are nobody's
-	x.received = nil
-	a := &answerStream{shard: h, record: x.record}
-	x.record.text = nil // it went along
-	a.stage.skipThreshold = int64(h.server.skipThreshold())
-	a.stage.scanner.Init(kind, length, http1.FromBackend, h.server.headLimits)
-	if kind == http1.BodyChunked && !chunked {
-		a.stage.scanner.Dechunk()
-	}
-	head := w.Acquire(1024)
-	*head.Buffer() = appendAnswerHead(*head.Buffer(), x.responseHead, chunked)
-	limits := &h.answerLimits
-	if kind == http1.BodyUntilClose || kind == http1.BodyChunked && !chunked {
-		limits = &h.unframedLimits
-	}
-	a.relay.Init(w, [2]engine.End{x.client, x.backend}, [2]engine.Stage{engine.SideBackend: &a.stage}, limits, a)
-	h.streams.add(&a.link, a)
-	if kind != http1.BodyNone {
-		h.handOver(&a.relay, x, head, rest)
-		a.relay.Start()
-		return
-	}
-	h.handOver(&a.relay, x, head, nil)
-	// Without a start: what the backend does now, be it a reset, is of no consequence any more.
-	a.relay.End(engine.Outcome{Reason: EndComplete, By: engine.SideBackend})
-}
-
-// RelayOver implements engine.RelayObserver.
-func (a *answerStream) RelayOver(r *engine.Relay, o engine.Outcome) {
-	h := a.shard
-	h.streams.remove(&a.link)
-	a.record.backend.active.Add(-1)
-	h.counters.exchangeOver(o.Reason, a.record.status)
-	h.log.exchange(&a.record, o, r.Bytes(engine.SideBackend), h.loop.Now())
-	ends := r.Ends()
-	h.depart(a.record.client, ends[:]...)
-}
-
-// shutDown implements ender.
-func (a *answerStream) shutDown() {
-	a.relay.End(engine.Outcome{Reason: engine.EndShutdown, By: engine.SideNone})
-}
-
-// String describes the answer for a panic's last words.
-func (a *answerStream) String() string {
-	return fmt.Sprintf("exchange %016x (streaming the answer's body from %s)", a.record.id, a.record.backend.name)
 }

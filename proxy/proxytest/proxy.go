@@ -23,7 +23,7 @@ type Options struct {
 	// Addresses are further backends, behind Backends in order, that no Backend stands for.
 	Addresses []netip.AddrPort
 	// Config may change everything before the start: one loop, one listener at 127.0.0.1 with a free port, the
-	// documented timeouts. Timeouts may be shorter than the command line allows.
+	// documented timeouts, one exchange per connection. Timeouts may be shorter than the command line allows.
 	Config func(*proxy.Config)
 }
 
@@ -47,6 +47,8 @@ func Start(t testing.TB, o Options) *Proxy {
 		Loops:    1,
 		Timeouts: proxy.DefaultTimeouts(),
 		Version:  "test",
+		// One exchange per connection on both sides, unless a test is about those that live on.
+		KeepAliveRequests: 1, BackendIdle: -1,
 	}
 	for i, b := range o.Backends {
 		name := b.name

@@ -1,0 +1,88 @@
+package proxy
+
+import "culvert/engine"
+
+// backendPool keeps connections to backends between two exchanges. The one used last is taken first, and where there are
+// too many the one used longest ago is closed. Owned by the loop.
+type backendPool struct {
+	shard     *shard
+	all       ring
+	byBackend map[*backend]*ring
+}
+
+// idleBackend is one connection in the pool.
+type idleBackend struct {
+	pool      *backendPool
+	backend   *backend
+	conn      *engine.Conn
+	timer     engine.Timer
+	all, same link
+}
+
+func (p *backendPool) init(h *shard) {
+	p.shard = h
+	p.all.init()
+	p.byBackend = make(map[*backend]*ring)
+}
+
+// put keeps a connection on which nothing is under way and nothing is left to be read.
+func (p *backendPool) put(b *backend, c *engine.Conn) {
+	config := &p.shard.server.config
+	if c.Hangup() {
+		c.Close()
+		return
+	}
+	if p.all.count >= config.BackendIdle {
+		p.all.endOldest(1)
+	}
+	same := p.byBackend[b]
+	if same == nil {
+		same = new(ring)
+		same.init()
+		p.byBackend[b] = same
+	}
+	i := &idleBackend{pool: p, backend: b, conn: c}
+	i.timer.Init(i)
+	p.all.add(&i.all, i)
+	same.add(&i.same, i)
+	w := &p.shard.loop.Workspace
+	w.Wheel.Arm(&i.timer, w.Now()+int64(config.Timeouts.BackendIdle))
+	c.Attach(i, engine.SideBackend)
+}
+
+// take returns the connection to b that was used last, or nil.
+func (p *backendPool) take(b *backend) *engine.Conn {
+	same := p.byBackend[b]
+	if same == nil || same.count == 0 {
+		return nil
+	}
+	i := same.root.prev.value.(*idleBackend)
+	i.leave()
+	return i.conn
+}
+
+// close closes all connections.
+func (p *backendPool) close() { p.all.endOldest(p.all.count) }
+
+func (i *idleBackend) leave() {
+	p := i.pool
+	p.shard.loop.Wheel.Cancel(&i.timer)
+	p.all.remove(&i.all)
+	p.byBackend[i.backend].remove(&i.same)
+}
+
+// shutDown implements ender.
+func (i *idleBackend) shutDown() {
+	i.leave()
+	i.conn.Close()
+}
+
+// Ready implements engine.Owner: whatever an idle backend says, it is of no use any more.
+func (i *idleBackend) Ready(_ engine.Side, r engine.Readiness) {
+	if r&^engine.Writable != 0 {
+		i.shutDown()
+	}
+}
+
+// OnTimer implements engine.TimerHandler.
+func (i *idleBackend) OnTimer(*engine.Timer, int64) { i.shutDown() }

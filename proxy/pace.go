@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"time"
+
+	"culvert/engine"
+)
+
+// paceWindow is the time over which the rate of a request's body is looked at.
+const paceWindow = 10 * time.Second
+
+// pace ends an exchange whose client sends the body slower than it must (Config.MinBodyRate). Owned by its transfer.
+type pace struct {
+	timer engine.Timer
+	x     *exchange
+	seen  uint64 // bytes of body at the last look
+}
+
+// begin starts to look, if there is a bound.
+func (p *pace) begin(x *exchange) {
+	if x.shard.server.config.MinBodyRate > 0 {
+		p.x = x
+		x.shard.loop.Wheel.Arm(&p.timer, x.shard.loop.Now()+int64(paceWindow))
+	}
+}
+
+func (p *pace) end(w *engine.Workspace) { w.Wheel.Cancel(&p.timer) }
+
+// OnTimer implements engine.TimerHandler. While bytes wait for the backend it is not the client that is slow.
+func (p *pace) OnTimer(_ *engine.Timer, now int64) {
+	x := p.x
+	r := &x.transfer.relay
+	bytes := r.Bytes(engine.SideClient)
+	enough := uint64(x.shard.server.config.MinBodyRate) * uint64(paceWindow/time.Second)
+	if bytes-p.seen < enough && r.PendingBytes(engine.SideClient) == 0 {
+		x.record.detail = "slow-body"
+		r.End(engine.Outcome{Reason: EndRequestTimeout, By: engine.SideClient})
+		return
+	}
+	p.seen = bytes
+	x.shard.loop.Wheel.Arm(&p.timer, now+int64(paceWindow))
+}
