@@ -43,7 +43,7 @@ func TestDefaultsAreTheProxys(t *testing.T) {
 
 // TestEverySettingReachesTheProxy: no field of its configuration is forgotten.
 func TestEverySettingReachesTheProxy(t *testing.T) {
-	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --max-connections-per-client 1 --buffer-memory 1GiB --notsent-lowat 16KiB --source 127.0.0.1 --trusted-proxies ::/0 --access-log-query"), nil)
+	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --max-connections-per-client 1 --buffer-memory 1GiB --notsent-lowat 16KiB --source 127.0.0.1 --trusted-proxies ::/0 --access-log-query --max-body 1MiB --min-body-rate 1KiB --abort-on-client-fin --forwarded"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,10 +70,25 @@ func configure(i *settings.Invocation, backends []proxy.BackendConfig, loops int
 		Timeouts: proxy.Timeouts{
 			Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
 			ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
+			KeepAlive: s.HTTP.KeepAliveTimeout, BackendIdle: s.HTTP.BackendIdleTimeout,
+		},
+		KeepAliveRequests: s.HTTP.KeepAliveRequests, BackendIdle: zeroMeansNone(s.HTTP.BackendIdleConnections),
+		MaxHead: s.HTTP.MaxHead, MaxStartLine: min(s.HTTP.MaxRequestLine, s.HTTP.MaxHead), MaxHeaders: s.HTTP.MaxHeaders,
+		MaxBody: int64(s.HTTP.MaxBody), MinBodyRate: int64(s.HTTP.MinBodyRate), AbortOnClientFIN: s.HTTP.AbortOnClientFin,
+		Announce: proxy.Announcements{
+			Forwarded: s.HTTP.Forwarded, RequestID: s.HTTP.RequestID, Via: s.HTTP.Via, SLBID: unlessOff(s.HTTP.SLBID),
 		},
 		TrustedProxies: s.Trust.TrustedProxies, AccessLogQuery: s.Logs.AccessLogQuery, Version: buildVersion(),
 		ShutdownDelay: s.Shutdown.ShutdownDelay, ShutdownGrace: s.Shutdown.ShutdownGrace,
 	}
+}
+
+// unlessOff translates a setting whose "off" means none.
+func unlessOff(text string) string {
+	if text == "off" {
+		return ""
+	}
+	return text
 }
 
 // zeroMeansNone translates a setting whose 0 means none for a field whose 0 means the default, and less than that none.

@@ -39,7 +39,7 @@ func (f Flag) Synopsis() string {
 }
 
 // groups are the headings in the order in which they are shown.
-var groups = []string{"Listeners", "Backends", "Timeouts", "Limits", "Logs", "Trust", "Admin", "Shutdown"}
+var groups = []string{"Listeners", "Backends", "Timeouts", "Limits", "HTTP", "Logs", "Trust", "Admin", "Shutdown"}
 
 // Flags returns the settings of a command, ordered by group.
 func Flags(command string) []Flag {

@@ -262,11 +262,11 @@ func unknownFlag(command, flag string, args []string) error {
 	}
 	name := strings.TrimLeft(flag, "-")
 	text := "unknown flag " + shown(flag)
-	if near := nearest(name, flagNames(command)); near != "" {
-		return fmt.Errorf("%s, did you mean %q?", text, "--"+near)
-	}
 	if command != Run && slices.Contains(flagNames(Run), name) {
 		return fmt.Errorf("culvert %s has no flag %s", command, shown(flag))
+	}
+	if near := nearest(name, flagNames(command)); near != "" {
+		return fmt.Errorf("%s, did you mean %q?", text, "--"+near)
 	}
 	return fmt.Errorf("%s; culvert --help lists them", text)
 }

@@ -44,6 +44,10 @@ func TestDefaults(t *testing.T) {
 			Connect: 5 * time.Second, ConnectTotal: 10 * time.Second, Answer: time.Minute, ClientWrite: time.Minute,
 			Linger: 5 * time.Second,
 		},
+		HTTP: HTTP{
+			KeepAliveTimeout: 15 * time.Second, KeepAliveRequests: 100, BackendIdleTimeout: 30 * time.Second,
+			BackendIdleConnections: 256, MaxHead: 32 << 10, MaxRequestLine: 8 << 10, MaxHeaders: 128, SLBID: "off",
+		},
 		Limits:   Limits{ReadBuffer: 64 << 10, SpliceThreshold: 64 << 10, SplicePipes: 64},
 		Logs:     Logs{LogLevel: "info", LogFormat: "auto", AccessLog: AccessLog{Path: "-"}},
 		Admin:    Admin{Admin: AdminAddress{Address: netip.MustParseAddrPort("127.0.0.1:9900")}},

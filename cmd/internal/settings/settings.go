@@ -23,6 +23,7 @@ type Settings struct {
 	Listeners Listeners `embed:"" group:"Listeners"`
 	Timeouts  Timeouts  `embed:"" group:"Timeouts"`
 	Limits    Limits    `embed:"" group:"Limits"`
+	HTTP      HTTP      `embed:"" group:"HTTP"`
 	Logs      Logs      `embed:"" group:"Logs"`
 	Trust     Trust     `embed:"" group:"Trust"`
 	Admin     Admin     `embed:"" group:"Admin"`
@@ -58,6 +59,24 @@ type Limits struct {
 	SpliceThreshold         int `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1GiB" zero:"never" help:"From this size on, the rest of a payload goes through a pipe and not through the process."`
 	SplicePipes             int `default:"64" placeholder:"PIPES" min:"1" max:"4096" zero:"none" help:"Pipes that each loop may have open, of two descriptors each; without a free one, payloads are copied."`
 	NotsentLowat            int `type:"size" default:"0" placeholder:"SIZE" min:"4KiB" max:"16MiB" zero:"the kernel's own bound" help:"What the kernel takes of a socket beyond what it has sent (TCP_NOTSENT_LOWAT)."`
+}
+
+// HTTP are the settings of ordinary requests, and of the heads of all.
+type HTTP struct {
+	KeepAliveTimeout       time.Duration `default:"15s" placeholder:"DURATION" min:"1s" max:"60s" help:"Close a client connection on which no further request begins for so long."`
+	KeepAliveRequests      int           `default:"100" placeholder:"REQUESTS" min:"1" max:"1000000" help:"Requests that one client connection may carry."`
+	BackendIdleTimeout     time.Duration `default:"30s" placeholder:"DURATION" min:"1s" max:"1h" help:"How long a connection to a backend is kept for the next request."`
+	BackendIdleConnections int           `default:"256" placeholder:"CONNECTIONS" min:"1" max:"65536" zero:"none" help:"Connections to backends that each loop keeps so; fewer where descriptors are scarce."`
+	MaxHead                int           `type:"size" default:"32KiB" placeholder:"SIZE" min:"1KiB" max:"1MiB" help:"Largest head of a request or an answer."`
+	MaxRequestLine         int           `type:"size" default:"8KiB" placeholder:"SIZE" min:"1KiB" max:"1MiB" help:"Longest first line of one; not more than --max-head."`
+	MaxHeaders             int           `default:"128" placeholder:"HEADERS" min:"1" max:"4096" help:"Most header lines of one, and most trailer lines."`
+	MaxBody                int           `type:"size" default:"0" placeholder:"SIZE" min:"1KiB" max:"1024GiB" zero:"no bound" help:"Largest body of a request; a larger one gets 413."`
+	MinBodyRate            int           `type:"size" default:"0" placeholder:"SIZE" min:"1B" max:"1GiB" zero:"none" help:"Least bytes per second of a request's body, over 10 s; a slower client gets 408."`
+	AbortOnClientFin       bool          `default:"false" placeholder:"BOOL" help:"Take a client's half-close before its answer as leaving (499); by default it gets its answer."`
+	Forwarded              bool          `default:"false" placeholder:"BOOL" help:"Tell backends of the client by Forwarded (RFC 7239) too."`
+	RequestID              bool          `default:"false" placeholder:"BOOL" help:"Give each request an X-Request-Id, the id of the access log; a trusted proxy's own stands."`
+	Via                    bool          `default:"false" placeholder:"BOOL" help:"Name ourselves in Via (RFC 9110 7.6.3), in requests and answers."`
+	SLBID                  string        `name:"slb-id" default:"off" placeholder:"NAME" allowed:"a name of letters, digits and -, or off" help:"Tell backends our name, and the address that the client asked for, by SLB-ID and SLB-IP."`
 }
 
 // Logs say what is logged where.
