@@ -43,7 +43,7 @@ type Config struct {
 	// MaxBody bounds the body of a request, in bytes. 0: no bound.
 	MaxBody int64
 	// MinBodyRate ends an exchange whose client sends the request's body slower than this, in bytes per second, measured
-	// over 10 s. 0: none.
+	// over Timeouts.BodyRate. 0: none.
 	MinBodyRate int64
 	// KeepAliveRequests is how many requests one client connection may carry. 0: 100.
 	KeepAliveRequests int
@@ -103,6 +103,8 @@ type Timeouts struct {
 	ClientHead time.Duration
 	// KeepAlive ends a client connection on which no further request begins for this long. 1 to 60 s.
 	KeepAlive time.Duration
+	// BodyRate is the time over which the rate of a request's body is measured, for MinBodyRate. 10 s.
+	BodyRate time.Duration
 	// BackendIdle is how long a connection to a backend is kept between exchanges. 1 s to 1 h.
 	BackendIdle time.Duration
 	// Connect bounds one attempt to reach a backend. 0.1 to 60 s.
@@ -135,6 +137,7 @@ func DefaultTimeouts() Timeouts {
 		HalfClosed:   60 * time.Second,
 		ClientHead:   15 * time.Second,
 		KeepAlive:    15 * time.Second,
+		BodyRate:     10 * time.Second,
 		BackendIdle:  30 * time.Second,
 		Connect:      5 * time.Second,
 		ConnectTotal: 10 * time.Second,

@@ -71,7 +71,7 @@ func readEndings(t *testing.T) []endingRow {
 func endings() map[string]func(*ending) {
 	all := map[string]func(*ending){}
 	for _, phase := range []map[string]func(*ending){
-		headEndings, dialEndings, awaitEndings, answerEndings, tunnelEndings, lingerEndings,
+		headEndings, dialEndings, awaitEndings, bodyEndings, answerEndings, keepAliveEndings, tunnelEndings, lingerEndings,
 	} {
 		maps.Copy(all, phase)
 	}

@@ -1,13 +1,6 @@
 package proxy
 
-import (
-	"time"
-
-	"culvert/engine"
-)
-
-// paceWindow is the time over which the rate of a request's body is looked at.
-const paceWindow = 10 * time.Second
+import "culvert/engine"
 
 // pace ends an exchange whose client sends the body slower than it must (Config.MinBodyRate). Owned by its transfer.
 type pace struct {
@@ -20,7 +13,7 @@ type pace struct {
 func (p *pace) begin(x *exchange) {
 	if x.shard.server.config.MinBodyRate > 0 {
 		p.x = x
-		x.shard.loop.Wheel.Arm(&p.timer, x.shard.loop.Now()+int64(paceWindow))
+		x.shard.loop.Wheel.Arm(&p.timer, x.shard.loop.Now()+int64(x.shard.server.config.Timeouts.BodyRate))
 	}
 }
 
@@ -31,12 +24,13 @@ func (p *pace) OnTimer(_ *engine.Timer, now int64) {
 	x := p.x
 	r := &x.transfer.relay
 	bytes := r.Bytes(engine.SideClient)
-	enough := uint64(x.shard.server.config.MinBodyRate) * uint64(paceWindow/time.Second)
+	config := &x.shard.server.config
+	enough := uint64(float64(config.MinBodyRate) * config.Timeouts.BodyRate.Seconds())
 	if bytes-p.seen < enough && r.PendingBytes(engine.SideClient) == 0 {
 		x.record.detail = "slow-body"
 		r.End(engine.Outcome{Reason: EndRequestTimeout, By: engine.SideClient})
 		return
 	}
 	p.seen = bytes
-	x.shard.loop.Wheel.Arm(&p.timer, now+int64(paceWindow))
+	x.shard.loop.Wheel.Arm(&p.timer, now+int64(x.shard.server.config.Timeouts.BodyRate))
 }

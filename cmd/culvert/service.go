@@ -70,7 +70,7 @@ func configure(i *settings.Invocation, backends []proxy.BackendConfig, loops int
 		Timeouts: proxy.Timeouts{
 			Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
 			ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
-			KeepAlive: s.HTTP.KeepAliveTimeout, BackendIdle: s.HTTP.BackendIdleTimeout,
+			KeepAlive: s.HTTP.KeepAliveTimeout, BodyRate: proxy.DefaultTimeouts().BodyRate, BackendIdle: s.HTTP.BackendIdleTimeout,
 		},
 		KeepAliveRequests: s.HTTP.KeepAliveRequests, BackendIdle: zeroMeansNone(s.HTTP.BackendIdleConnections),
 		MaxHead: s.HTTP.MaxHead, MaxStartLine: min(s.HTTP.MaxRequestLine, s.HTTP.MaxHead), MaxHeaders: s.HTTP.MaxHeaders,
