@@ -91,7 +91,7 @@ func (r *Relay) take(d *direction) (int, Status) {
 func (r *Relay) postpone() {
 	if r.flags&relayQueued == 0 {
 		r.flags |= relayQueued
-		r.workspace.later(r)
+		r.workspace.Later(r)
 	}
 }
 

@@ -124,8 +124,8 @@ func (r *Relay) Ready(side Side, readiness Readiness) {
 	r.drive()
 }
 
-// resume implements resumer: the budget of the turn before was used up.
-func (r *Relay) resume() {
+// Resume implements Resumer: the budget of the turn before was used up.
+func (r *Relay) Resume() {
 	r.flags &^= relayQueued
 	if r.flags&relayOver == 0 {
 		r.drive()

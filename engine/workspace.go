@@ -13,8 +13,8 @@ const (
 	turnReads = 4
 )
 
-// resumer is someone who ran out of its budget and goes on in the next turn.
-type resumer interface{ resume() }
+// Resumer is someone who goes on in the next turn: its budget is used up, or it must not go deeper.
+type Resumer interface{ Resume() }
 
 // Workspace is what everything on one loop shares: the turn's time, the wheel, the read buffer, the buffer pools and
 // the counters. It is owned by the loop. It does no I/O, so that a simulation can drive a relay with one of its own.
@@ -31,8 +31,8 @@ type Workspace struct {
 	pipes      pipePool
 	memory     memory
 	shells     *Pending // free list of Pending values without a buffer
-	again      []resumer
-	againSpare []resumer
+	again      []Resumer
+	againSpare []Resumer
 }
 
 // classSizes are the capacities of the pooled buffers: a small remainder never pins a large buffer. The last class
@@ -86,7 +86,7 @@ func (w *Workspace) BeginTurn(now int64) {
 	w.again, w.againSpare = w.againSpare[:0], nil
 	for i, r := range round {
 		round[i] = nil
-		r.resume()
+		r.Resume()
 	}
 	w.againSpare = round[:0]
 }
@@ -104,7 +104,8 @@ func (w *Workspace) keepVerdicts(verdicts []Verdict) {
 	}
 }
 
-func (w *Workspace) later(r resumer) { w.again = append(w.again, r) }
+// Later has r resumed in the next turn, which comes at once.
+func (w *Workspace) Later(r Resumer) { w.again = append(w.again, r) }
 
 // Acquire returns an empty pooled buffer with room for at least size bytes. Release gives it back.
 func (w *Workspace) Acquire(size int) *Pending {

@@ -15,6 +15,7 @@ type bodyStage struct {
 	malformed     engine.EndReason // wrong chunked framing
 	cut           engine.EndReason // its source finished before it was complete
 	tooLarge      engine.EndReason // over most
+	fault         http1.Reason     // what is malformed
 }
 
 // init makes the stage ready for a body that side sends.
@@ -46,6 +47,7 @@ func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict 
 		}
 		switch {
 		case err != nil:
+			s.fault = err.Reason
 			return append(verdicts, engine.Verdict{Action: engine.ActionEnd, Reason: s.malformed})
 		case done:
 			return append(verdicts, engine.Verdict{Action: engine.ActionDone})

@@ -122,16 +122,28 @@ func (x *exchange) next() {
 	}
 	x.client.Attach(x, engine.SideClient)
 	w.Wheel.Arm(&x.timer, w.Now()+int64(h.server.config.Timeouts.KeepAlive))
-	early := x.received
-	x.received = nil
-	if early.Len() > 0 {
-		x.take(early.Bytes())
+	if x.received != nil || x.clientReadable {
+		// Not here: this is called from within the exchange before, and the answer to the next may be there at once.
+		w.Later(x)
 	}
-	w.Release(early)
+}
+
+// Resume implements engine.Resumer: a next request may have come already. By now the value may serve another connection,
+// which does not mind.
+func (x *exchange) Resume() {
+	if x.state != exchangeReadingHead || x.client == nil || x.requests == 0 {
+		return
+	}
+	if x.received != nil {
+		x.look(x.received.Bytes())
+	}
 	if x.client != nil && x.state == exchangeReadingHead {
 		x.readHead()
 	}
 }
+
+// hasEarly tells whether bytes wait for Resume that came before the ones that can be read.
+func (x *exchange) hasEarly() bool { return x.received != nil && x.record.received == 0 }
 
 // Ready implements engine.Owner, for both connections.
 func (x *exchange) Ready(side engine.Side, r engine.Readiness) {

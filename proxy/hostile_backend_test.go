@@ -80,11 +80,11 @@ var backendCases = []hostileCase{
 	relayed("B03/until-close-reset", "HTTP/1.1 200 OK¶¶abc", closeClient+"abc", "200 backend-reset backend").with(then("reset")).with(clientReset),
 	relayed("B03/chunked-for-http-1.0", chunkedHead+"3¶abc¶", closeClient+"abc", "200 answer-cut backend").
 		with(then("finish")).with(from10).with(clientReset).with(func(c *hostileCase) { c.backendEnd = "reset" }),
-	relayed("B03/chunks-malformed", chunkedHead+"3¶abcXX", chunkedClient+"3¶abc", "200 bad-answer-body backend"),
-	relayed("B03/chunk-size-malformed", chunkedHead+"3¶abc¶0x1¶x¶0¶¶", chunkedClient+"3¶abc¶", "200 bad-answer-body backend"),
-	relayed("B03/chunk-size-of-17-digits", chunkedHead+"00000000000000001¶x¶0¶¶", chunkedClient, "200 bad-answer-body backend"),
-	relayed("B03/chunk-size-line-feed", chunkedHead+"1\nx¶0¶¶", chunkedClient, "200 bad-answer-body backend"),
-	relayed("B03/chunks-malformed-for-http-1.0", chunkedHead+"3¶abcXX", closeClient+"abc", "200 bad-answer-body backend").
+	relayed("B03/chunks-malformed", chunkedHead+"3¶abcXX", chunkedClient+"3¶abc", "200 bad-answer-body backend bad-chunk-end"),
+	relayed("B03/chunk-size-malformed", chunkedHead+"3¶abc¶0x1¶x¶0¶¶", chunkedClient+"3¶abc¶", "200 bad-answer-body backend bad-chunk-size"),
+	relayed("B03/chunk-size-of-17-digits", chunkedHead+"00000000000000001¶x¶0¶¶", chunkedClient, "200 bad-answer-body backend chunk-too-large"),
+	relayed("B03/chunk-size-line-feed", chunkedHead+"1\nx¶0¶¶", chunkedClient, "200 bad-answer-body backend bare-lf"),
+	relayed("B03/chunks-malformed-for-http-1.0", chunkedHead+"3¶abcXX", closeClient+"abc", "200 bad-answer-body backend bad-chunk-end").
 		with(from10).with(clientReset).with(func(c *hostileCase) { c.backendEnd = "reset" }),
 	relayed("B04/length", lengthHead+"hello"+secondAnswer, lengthClient+"hello", "200 complete backend"),
 	relayed("B04/length-0", "HTTP/1.1 200 OK¶Content-Length: 0¶¶"+secondAnswer, "HTTP/1.1 200 OK¶Content-Length: 0¶Connection: close¶¶", "200 complete backend"),

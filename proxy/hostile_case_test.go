@@ -67,7 +67,8 @@ func (c hostileCase) run(t *testing.T, feed string) {
 		}
 	}
 	ends := make(chan string, 1)
-	backend.Serve(func(conn *proxytest.Conn) { c.serve(conn, expand(c.answer), feed, ends) })
+	_, body, _ := strings.Cut(expand(c.backend), "\r\n\r\n")
+	backend.Serve(func(conn *proxytest.Conn) { c.serve(conn, body, expand(c.answer), feed, ends) })
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -100,9 +101,13 @@ func (c hostileCase) run(t *testing.T, feed string) {
 	}
 }
 
-// serve plays the backend until the proxy has ended its connection, and says how: by a FIN or a reset.
-func (c hostileCase) serve(conn *proxytest.Conn, answer, feed string, ends chan<- string) {
+// serve plays the backend until the proxy has ended its connection, and says how: by a FIN or a reset. It answers when it
+// has the whole request.
+func (c hostileCase) serve(conn *proxytest.Conn, body, answer, feed string, ends chan<- string) {
 	conn.ReadHead()
+	if answer != "" && !c.tunnel {
+		conn.Want(body)
+	}
 	gone := feedAs(conn, answer, feed)
 	switch c.then {
 	case "finish":

@@ -9,7 +9,7 @@ import (
 // readHead reads until the request's head is whole, or wrong, or there is nothing more to read.
 func (x *exchange) readHead() {
 	w := &x.shard.loop.Workspace
-	for x.clientReadable && x.state == exchangeReadingHead {
+	for x.clientReadable && x.state == exchangeReadingHead && !x.hasEarly() {
 		n, status := x.client.Read(w.ReadBuffer())
 		switch status {
 		case engine.StatusBlocked:
@@ -32,6 +32,15 @@ func (x *exchange) readHead() {
 
 // take looks at bytes that the client sent. The usual head comes in one piece and is parsed where it was read.
 func (x *exchange) take(bytes []byte) {
+	if x.received != nil {
+		x.hold(bytes)
+		bytes = x.received.Bytes()
+	}
+	x.look(bytes)
+}
+
+// look parses what the client has sent of its next head so far.
+func (x *exchange) look(bytes []byte) {
 	w := &x.shard.loop.Workspace
 	if x.requestHead == nil {
 		x.requestHead = x.shard.takeRequestHead()
@@ -39,10 +48,6 @@ func (x *exchange) take(bytes []byte) {
 	if x.record.received == 0 && x.requests > 0 {
 		x.record.accepted = w.Now() // for the log: this request begins here
 		w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.ClientHead))
-	}
-	if x.received != nil {
-		x.hold(bytes)
-		bytes = x.received.Bytes()
 	}
 	x.record.received = len(bytes)
 	x.parse(bytes)
@@ -218,13 +223,17 @@ func idempotent(method []byte) bool {
 	return false
 }
 
-// keepEarly keeps what came behind the head: frames for the tunnel, the request's body, or a next request.
+// keepEarly keeps what came behind the head: frames for the tunnel, the request's body, or a next request. What is kept
+// already stays where it is.
 func (x *exchange) keepEarly(early []byte) {
-	w := &x.shard.loop.Workspace
-	previous := x.received
-	x.received = nil
-	if len(early) > 0 {
+	switch {
+	case x.received == nil && len(early) > 0:
 		x.hold(early)
+	case x.received != nil:
+		x.received.Advance(x.received.Len() - len(early))
+		if len(early) == 0 {
+			x.shard.loop.Release(x.received)
+			x.received = nil
+		}
 	}
-	w.Release(previous)
 }

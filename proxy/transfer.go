@@ -139,6 +139,11 @@ func (t *transfer) RelayOver(r *engine.Relay, o engine.Outcome) {
 	w.Release(t.answer.emission)
 	t.answer.emission = nil
 	w.Release(r.TakePending(engine.SideClient))
+	for _, fault := range []http1.Reason{t.request.fault, t.answer.fault} {
+		if fault != http1.ReasonNone {
+			x.record.detail = fault.String()
+		}
+	}
 	x.record.received += int(r.Bytes(engine.SideClient))
 	x.record.sent = r.Bytes(engine.SideBackend)
 	x.clientReadable = r.Unread(engine.SideClient) || x.client.Hangup()
