@@ -46,6 +46,30 @@ func (l *Loop) dial(address netip.AddrPort, source netip.Addr, owner Owner, side
 	return l.Adopt(int32(fd), owner, side)
 }
 
+// DialUnix is Dial for a Unix socket's path. Such a connection stands at once or not at all: a full accept queue refuses
+// (EAGAIN). Resetting it is closing it, for these sockets know no resets.
+func (l *Loop) DialUnix(path string, owner Owner, side Side) (*Conn, error) {
+	l.Counters.Dials++
+	c, err := l.dialUnix(path, owner, side)
+	if err != nil {
+		l.Counters.DialFailures++
+		return nil, fmt.Errorf("connect to unix:%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (l *Loop) dialUnix(path string, owner Owner, side Side) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return l.Adopt(int32(fd), owner, side)
+}
+
 func bindSource(fd int, source netip.Addr) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return fmt.Errorf("setsockopt IP_BIND_ADDRESS_NO_PORT: %w", err)

@@ -85,8 +85,10 @@ type Announcements struct {
 type BackendConfig struct {
 	// Name is what the operator wrote; it appears in logs and metrics.
 	Name string
-	// Address is where it is dialed.
+	// Address is where it is dialed, unless Path is given.
 	Address netip.AddrPort
+	// Path is that of a Unix socket.
+	Path string
 	// Weight is its share of new requests, 0 to 100. 0: no new requests.
 	Weight int
 }

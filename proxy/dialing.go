@@ -47,7 +47,7 @@ func (x *exchange) dialNew(b *backend) {
 	t := &h.server.config.Timeouts
 	x.record.backend, x.record.tries = b, x.tries
 	x.timedOut = false
-	c, err := h.sources.dial(h.loop, b.address, x)
+	c, err := h.connect(b, x)
 	if err != nil {
 		x.record.detail = dialDetail(err)
 		if engine.IsOutOfResources(err) {
@@ -61,6 +61,14 @@ func (x *exchange) dialNew(b *backend) {
 	b.active.Add(1)
 	x.backend = c
 	w.Wheel.Arm(&x.timer, min(w.Now()+int64(t.Connect), x.dialDeadline))
+}
+
+// connect starts to connect to b.
+func (h *shard) connect(b *backend, owner engine.Owner) (*engine.Conn, error) {
+	if b.path != "" {
+		return h.loop.DialUnix(b.path, owner, engine.SideBackend)
+	}
+	return h.sources.dial(h.loop, b.address, owner)
 }
 
 func (x *exchange) dialReady(r engine.Readiness) {
@@ -113,12 +121,14 @@ const detailNoPorts = "no-ports"
 // dialDetail names a dial's error by a stable token.
 func dialDetail(err error) string {
 	switch {
-	case errors.Is(err, unix.ECONNREFUSED):
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.EAGAIN):
 		return "refused"
 	case errors.Is(err, unix.ECONNRESET):
 		return "reset"
 	case errors.Is(err, unix.ETIMEDOUT):
 		return "timeout"
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EACCES):
+		return "no-socket"
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTDOWN):
 		return "unreachable"
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):

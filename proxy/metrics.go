@@ -159,9 +159,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for _, b := range s.backends {
-		gauge(descBackendActive, float64(b.active.Load()), b.name, b.address.String())
-		gauge(descBackendWeight, float64(b.weight), b.name, b.address.String())
-		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.name, b.address.String())
+		gauge(descBackendActive, float64(b.active.Load()), b.name, b.where())
+		gauge(descBackendWeight, float64(b.weight), b.name, b.where())
+		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.name, b.where())
 	}
 	gauge(descMost, float64(s.config.MaxConnections))
 	gauge(descActive, float64(s.active.Load()))

@@ -32,7 +32,11 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 	dst = http1.AppendRequestLine(dst, head.Method(), requestTarget(head))
 	if head.Host() == nil {
 		dst = append(dst, "Host: "...)
-		dst = backend.AppendTo(dst)
+		if backend.IsValid() {
+			dst = backend.AppendTo(dst)
+		} else {
+			dst = append(dst, "localhost"...) // a Unix socket has no name of its own
+		}
 		dst = append(dst, "\r\n"...)
 	}
 	drop := http1.ClassHopByHop | http1.ClassNamed

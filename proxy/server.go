@@ -77,7 +77,8 @@ const (
 // backend is one server that requests are balanced over. Immutable but for the counters, which all loops share.
 type backend struct {
 	name     string
-	address  netip.AddrPort
+	address  netip.AddrPort // not valid: path tells
+	path     string         // of a Unix socket
 	weight   int
 	active   atomic.Int64 // connections, those being dialed included
 	failures atomic.Uint64
@@ -90,6 +91,14 @@ type backend struct {
 func (b *backend) failed(fault string) {
 	b.fault.Store(&fault) // first: whoever sees the count sees a fault
 	b.failures.Add(1)
+}
+
+// where returns the backend's address as logs and metrics show it.
+func (b *backend) where() string {
+	if b.path != "" {
+		return "unix:" + b.path
+	}
+	return b.address.String()
 }
 
 // New checks the configuration and returns a server that has opened nothing yet.
@@ -127,7 +136,7 @@ func New(config Config, logs Logs) (*Server, error) {
 			return nil, fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", b.Name, b.Weight)
 		}
 		s.backends = append(s.backends, &backend{
-			name: b.Name, address: b.Address, weight: b.Weight, portIsEphemeral: ephemeral.contain(b.Address.Port()),
+			name: b.Name, address: b.Address, path: b.Path, weight: b.Weight, portIsEphemeral: ephemeral.contain(b.Address.Port()),
 		})
 	}
 	var nonce [8]byte

@@ -92,7 +92,7 @@ func (r *failureReport) look(now int64, log zerolog.Logger) {
 	if failures == r.told || now < r.next {
 		return
 	}
-	log.Warn().Str("backend", r.backend.name).Stringer("address", r.backend.address).
+	log.Warn().Str("backend", r.backend.name).Str("address", r.backend.where()).
 		Uint64("failures", failures-r.told).Str("detail", *r.backend.fault.Load()).
 		Msg("connections to a backend failed")
 	r.told, r.next = failures, now+int64(failurePeriod)

@@ -50,7 +50,7 @@ func (p *preparation) announce() {
 	}
 	backends := zerolog.Arr()
 	for _, b := range p.config.Backends {
-		backends.Dict(zerolog.Dict().Str("name", b.Name).Stringer("address", b.Address).Int("weight", b.Weight))
+		backends.Dict(zerolog.Dict().Str("name", b.Name).Str("address", where(b)).Int("weight", b.Weight))
 	}
 	listeners := zerolog.Arr()
 	for _, address := range p.service.server.Addresses() {
@@ -85,9 +85,17 @@ func (s *service) adminAddress() string {
 	return s.admin.address().String()
 }
 
+// where returns a backend's address.
+func where(b proxy.BackendConfig) string {
+	if b.Path != "" {
+		return "unix:" + b.Path
+	}
+	return b.Address.String()
+}
+
 func describeBackend(b proxy.BackendConfig) string {
 	text := b.Name
-	if address := b.Address.String(); !strings.Contains(text, address) {
+	if address := where(b); !strings.Contains(text, address) {
 		text += " at " + address
 	}
 	return fmt.Sprintf("%s, weight %d", text, b.Weight)

@@ -33,6 +33,10 @@ func resolveBackends(ctx context.Context, backends []settings.Backend, lookUp re
 	defer cancel()
 	var resolved []proxy.BackendConfig
 	for _, b := range backends {
+		if b.Path != "" {
+			resolved = append(resolved, proxy.BackendConfig{Name: b.Name, Path: b.Path, Weight: b.Weight})
+			continue
+		}
 		addresses, err := addressesOf(ctx, b.Host, lookUp)
 		if err != nil {
 			return nil, fmt.Errorf("backend %s: %w", b.Name, err)

@@ -74,10 +74,20 @@ func readPort(text string) (uint16, error) {
 // hostLetters are what the parts of a host's name consist of.
 const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
-// decodeBackend reads "[http://]host:port[,weight=N]".
+// maxSocketPath is what the kernel takes of a Unix socket's path, in bytes (unix(7)).
+const maxSocketPath = 107
+
+// decodeBackend reads "[http://]host:port[,weight=N]" and "unix:/path[,weight=N]".
 func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 	server, options, _ := strings.Cut(text, ",")
 	backend := Backend{Weight: 1}
+	if path, ok := strings.CutPrefix(server, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") || len(path) > maxSocketPath {
+			return backend, fmt.Errorf("a Unix socket is named by an absolute path of at most %d bytes", maxSocketPath)
+		}
+		backend.Name, backend.Path = server, path
+		return backend, backend.decodeOptions(text, options)
+	}
 	if scheme, rest, ok := strings.Cut(server, "://"); ok {
 		if scheme != "http" {
 			return backend, fmt.Errorf("a backend is spoken to in plain HTTP/1.1, not by %s://", shown(scheme))

@@ -91,11 +91,12 @@ func TestBackends(t *testing.T) {
 		args string
 		want []Backend
 	}{
-		{"--backend 127.0.0.1:9001", []Backend{{"127.0.0.1:9001", "127.0.0.1", 9001, 1}}},
-		{"--backend http://127.0.0.1:9001/,weight=0", []Backend{{"127.0.0.1:9001", "127.0.0.1", 9001, 0}}},
-		{"--backend [::1]:9001,weight=100", []Backend{{"[::1]:9001", "::1", 9001, 100}}},
-		{"--backend app-1.example.:80 --backend my_app:65535,weight=7", []Backend{{"app-1.example.:80", "app-1.example.", 80, 1}, {"my_app:65535", "my_app", 65535, 7}}},
-		{"run --backend localhost:1", []Backend{{"localhost:1", "localhost", 1, 1}}},
+		{"--backend 127.0.0.1:9001", []Backend{{Name: "127.0.0.1:9001", Host: "127.0.0.1", Port: 9001, Weight: 1}}},
+		{"--backend http://127.0.0.1:9001/,weight=0", []Backend{{Name: "127.0.0.1:9001", Host: "127.0.0.1", Port: 9001, Weight: 0}}},
+		{"--backend [::1]:9001,weight=100", []Backend{{Name: "[::1]:9001", Host: "::1", Port: 9001, Weight: 100}}},
+		{"--backend app-1.example.:80 --backend my_app:65535,weight=7", []Backend{{Name: "app-1.example.:80", Host: "app-1.example.", Port: 80, Weight: 1}, {Name: "my_app:65535", Host: "my_app", Port: 65535, Weight: 7}}},
+		{"--backend unix:/run/app.sock,weight=3", []Backend{{Name: "unix:/run/app.sock", Path: "/run/app.sock", Weight: 3}}},
+		{"run --backend localhost:1", []Backend{{Name: "localhost:1", Host: "localhost", Port: 1, Weight: 1}}},
 	} {
 		if got := parse(t, c.args).Backends; !slices.Equal(got, c.want) {
 			t.Errorf("%q: got %+v, want %+v", c.args, got, c.want)
@@ -112,7 +113,7 @@ func TestSources(t *testing.T) {
 
 func TestListsInTheEnvironment(t *testing.T) {
 	i := parse(t, "", "CULVERT_BACKEND=a:1,weight=2; b:2\n\tc:3;;", "CULVERT_LISTEN=:80 127.0.0.1:81", "CULVERT_TRUSTED_PROXIES=10.0.0.0/8,192.0.2.1 ::1;2001:db8::/32")
-	if want := []Backend{{"a:1", "a", 1, 2}, {"b:2", "b", 2, 1}, {"c:3", "c", 3, 1}}; !slices.Equal(i.Backends, want) {
+	if want := []Backend{{Name: "a:1", Host: "a", Port: 1, Weight: 2}, {Name: "b:2", Host: "b", Port: 2, Weight: 1}, {Name: "c:3", Host: "c", Port: 3, Weight: 1}}; !slices.Equal(i.Backends, want) {
 		t.Errorf("backends %+v, want %+v", i.Backends, want)
 	}
 	if want := addresses("[::]:80", "127.0.0.1:81"); !slices.Equal(i.Settings.Listeners.Listen, want) {

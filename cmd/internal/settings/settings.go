@@ -123,9 +123,10 @@ type Shutdown struct {
 type Backend struct {
 	// Name is the host and port, as written.
 	Name string
-	// Host is a name or an address; Port is 1 to 65535.
+	// Host is a name or an address; Port is 1 to 65535. Path, if not empty, is a Unix socket's, and there is no host.
 	Host string
 	Port uint16
+	Path string
 	// Weight is its share of new requests, 0 to 100.
 	Weight int
 }
@@ -155,7 +156,7 @@ type grammar struct {
 
 type runCommand struct {
 	Settings `kong:"set='listen=:8080',set='access_log=-',set='shutdown_delay=5s',set='shutdown_grace=20s'"`
-	Backend  []Backend    `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
+	Backend  []Backend    `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
 	Source   []netip.Addr `group:"Backends" placeholder:"ADDRESS" allowed:"addresses of this machine, such as 192.0.2.1 or 2001:db8::1" help:"Dial backends from here, in turn; repeatable. Each address has ports of its own, of which a backend takes one per tunnel."`
 }
 

@@ -118,6 +118,7 @@ var wrongLines = []struct{ args, want string }{
 	{"--backend a:80,weight=-1", "--backend a:80,weight=-1: -1 is not a weight; " + backendAllowed},
 	{"--backend a:80,weight=", "--backend a:80,weight=: \"\" is not a weight; " + backendAllowed},
 	{"--backend a:80,weight=99999999999", "--backend a:80,weight=99999999999: 99999999999 is not a weight; " + backendAllowed},
+	{"--backend unix:app.sock", "--backend unix:app.sock: a Unix socket is named by an absolute path of at most 107 bytes; " + backendAllowed},
 	{"--backend a:80,", "--backend a:80,: \"\" is not weight=N; every backend has a --backend of its own; " + backendAllowed},
 	{"--backend a:80,wieght=3", "--backend a:80,wieght=3: wieght=3 is not weight=N; every backend has a --backend of its own; " + backendAllowed},
 	{"--backend a:80,b:80", "--backend a:80,b:80: b:80 is not weight=N; every backend has a --backend of its own; " + backendAllowed},
@@ -143,7 +144,7 @@ var wrongLines = []struct{ args, want string }{
 const (
 	listenAllowed  = "allowed: :8080, 192.0.2.1:80, [2001:db8::1]:80 or [::]:80; port 0 takes a free one"
 	adminAllowed   = "allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off"
-	backendAllowed = "allowed: host:port or http://host:port, then optionally ,weight=0 to ,weight=100 (1 if not given)"
+	backendAllowed = "allowed: host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"
 	sourceAllowed  = "allowed: addresses of this machine, such as 192.0.2.1 or 2001:db8::1"
 	trustAllowed   = "allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses; commas between several"
 )
