@@ -8,6 +8,7 @@ type backendPool struct {
 	shard     *shard
 	all       ring
 	byBackend map[*backend]*ring
+	spare     []*idleBackend
 }
 
 // idleBackend is one connection in the pool.
@@ -41,7 +42,13 @@ func (p *backendPool) put(b *backend, c *engine.Conn) {
 		same.init()
 		p.byBackend[b] = same
 	}
-	i := &idleBackend{pool: p, backend: b, conn: c}
+	var i *idleBackend
+	if n := len(p.spare); n > 0 {
+		i, p.spare = p.spare[n-1], p.spare[:n-1]
+	} else {
+		i = new(idleBackend)
+	}
+	*i = idleBackend{pool: p, backend: b, conn: c}
 	i.timer.Init(i)
 	p.all.add(&i.all, i)
 	same.add(&i.same, i)
@@ -57,24 +64,27 @@ func (p *backendPool) take(b *backend) *engine.Conn {
 		return nil
 	}
 	i := same.root.prev.value.(*idleBackend)
-	i.leave()
-	return i.conn
+	return i.leave()
 }
 
 // close closes all connections.
 func (p *backendPool) close() { p.all.endOldest(p.all.count) }
 
-func (i *idleBackend) leave() {
-	p := i.pool
+// leave takes the connection out of the pool and returns it; i is used again.
+func (i *idleBackend) leave() *engine.Conn {
+	p, c := i.pool, i.conn
 	p.shard.loop.Wheel.Cancel(&i.timer)
 	p.all.remove(&i.all)
 	p.byBackend[i.backend].remove(&i.same)
+	if len(p.spare) < spareExchanges {
+		p.spare = append(p.spare, i)
+	}
+	return c
 }
 
 // shutDown implements ender.
 func (i *idleBackend) shutDown() {
-	i.leave()
-	i.conn.Close()
+	i.leave().Close()
 }
 
 // Ready implements engine.Owner: whatever an idle backend says, it is of no use any more.

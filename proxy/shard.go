@@ -36,6 +36,7 @@ type shard struct {
 	exchanges, streams ring // live ones, for the shutdown
 	holders            ring // exchanges that hold bytes of their clients, the oldest first
 	spare              []*exchange
+	transfers          []*transfer
 	requestHeads       []*http1.RequestHead
 	responseHeads      []*http1.ResponseHead
 }
@@ -93,6 +94,21 @@ func (h *shard) retire(x *exchange) {
 	*x = exchange{shard: h, timer: x.timer, record: x.record}
 	if len(h.spare) < spareExchanges {
 		h.spare = append(h.spare, x)
+	}
+}
+
+func (h *shard) takeTransfer() *transfer {
+	if n := len(h.transfers); n > 0 {
+		t := h.transfers[n-1]
+		h.transfers = h.transfers[:n-1]
+		return t
+	}
+	return new(transfer)
+}
+
+func (h *shard) putTransfer(t *transfer) {
+	if len(h.transfers) < spareExchanges {
+		h.transfers = append(h.transfers, t)
 	}
 }
 

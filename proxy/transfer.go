@@ -67,7 +67,8 @@ func (x *exchange) beginRefused(rest []byte) {
 // newTransfer prepares the relay between the exchange's connections.
 func (x *exchange) newTransfer() *transfer {
 	h := x.shard
-	t := &transfer{x: x}
+	t := h.takeTransfer()
+	*t = transfer{x: x}
 	t.request.x, t.answer.x = x, x
 	t.pace.timer.Init(&t.pace)
 	x.transfer, x.state = t, exchangeTransferring
@@ -132,7 +133,8 @@ func (x *exchange) answerBegins(kind http1.BodyKind, chunked bool) {
 // RelayOver implements engine.RelayObserver: both connections are the exchange's again.
 func (t *transfer) RelayOver(r *engine.Relay, o engine.Outcome) {
 	x := t.x
-	w := &x.shard.loop.Workspace
+	h := x.shard
+	w := &h.loop.Workspace
 	x.transfer = nil
 	t.pace.end(w)
 	w.Wheel.Cancel(&x.timer)
@@ -158,11 +160,14 @@ func (t *transfer) RelayOver(r *engine.Relay, o engine.Outcome) {
 	switch {
 	case !t.answer.headDone:
 		x.unanswered(o, pending)
+		return // t is left to the collector: a retry may have begun another from within its relay
 	case o.Reason == engine.EndClosed, o.Reason == EndComplete:
 		x.completed(r.Done(engine.SideClient), extra, pending)
 	default:
 		x.broken(o, pending)
 	}
+	// The next begins in another turn or event, when nobody looks at this relay any more.
+	h.putTransfer(t)
 }
 
 // completed: the whole answer is with the client, or pending. delivered says that the request is with the backend too,
