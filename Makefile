@@ -31,6 +31,8 @@ BENCH_FLAGS ?=
 BENCH_OUT ?= .cache/bench-quick.json
 CURVES_OUT ?= bench/results/curves-$(shell date -u +%F).json
 MUTANT ?=
+# make conformance CONFORMANCE_FLAGS=-peers runs nginx and HAProxy too and writes docs/conformance.md.
+CONFORMANCE_FLAGS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -83,6 +85,11 @@ check-seeds: ## run the simulation with seeds that nobody has run before (CHECK_
 .PHONY: race
 race: ## run the suite once under the race detector, with reduced volumes (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -json -timeout 10m ./... | $(REPORT)
+
+.PHONY: conformance
+conformance: build ## run suites of other projects against Culvert (CONFORMANCE_FLAGS: -peers, -verbose, -run regexp)
+	scripts/conformance-sources.sh
+	$(GO) run ./cmd/internal/conformance $(CONFORMANCE_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzzer for FUZZ_SECONDS each (default 60); FUZZ=name picks
