@@ -53,7 +53,7 @@ test: ## run the whole suite, bulk volumes included (at most 5 minutes on 2 core
 	$(GO) test -json -timeout 5m ./... | $(REPORT)
 
 .PHONY: check
-check: check-format check-vet check-static check-house test race check-fuzz check-seeds ## what CI runs: formatting, vet, staticcheck, house rules, the suite with and without -race, short fuzzing, fresh simulations
+check: check-format check-vet check-static check-house test conformance race check-fuzz check-seeds ## what CI runs: formatting, vet, staticcheck, house rules, the suite with and without -race, other projects' suites, short fuzzing, fresh simulations
 
 .PHONY: check-format
 check-format: ## fail if gofmt would change a file
