@@ -74,6 +74,11 @@ func (r *Relay) settle() {
 		if !r.broken[side] || r.dispensable(Side(side)) {
 			continue
 		}
+		if Side(side) == SideBackend && r.flags&(relayWhole<<side) != 0 {
+			// It has answered. What waits for it concerns nobody any more, what waits for the client is the observer's.
+			r.over(Outcome{Reason: EndClosed, By: SideBackend}, nil)
+			return
+		}
 		// What a side sent before it broke can still be read; deliver it if there is room.
 		d := &r.directions[side]
 		d.mayRead = true

@@ -150,3 +150,28 @@ func TestWhatASlowPeerDidNotTakeIsSurrendered(t *testing.T) {
 		}
 	})
 }
+
+// blockedEnd takes nothing.
+type blockedEnd struct{ countingEnd }
+
+func (*blockedEnd) Write([]byte) (int, Status) { return 0, StatusBlocked }
+
+// TestAWholeAnswerIsSurrenderedWhenItsBackendBreaks: the request was not delivered, and nobody minds any more.
+func TestAWholeAnswerIsSurrenderedWhenItsBackendBreaks(t *testing.T) {
+	client := &blockedEnd{countingEnd{input: []byte("request")}}
+	backend := &blockedEnd{countingEnd{input: []byte("^answer")}}
+	w := NewWorkspace(0, 1)
+	r := new(Relay)
+	var got Outcome
+	var pending string
+	r.Init(w, [2]End{client, backend}, [2]Stage{&messageStage{rest: 7}, &messageStage{rest: 6, says: "head "}},
+		&RelayLimits{Surrender: true, Idle: 1 << 40}, observerFunc(func(outcome Outcome) {
+			got = outcome
+			pending = string(r.TakePending(SideBackend).Bytes())
+		}))
+	r.Start()
+	r.Ready(SideBackend, Readable|Broken)
+	if got != (Outcome{EndClosed, SideBackend}) || pending != "head answer" {
+		t.Errorf("ended with %v, %q pending", got, pending)
+	}
+}

@@ -53,5 +53,17 @@ func appendNode(dst []byte, a netip.Addr) []byte {
 
 // dropAnnounced tells whether an untrusted client's header is one that we write: a request's id.
 func dropAnnounced(f http1.Field) bool {
-	return f.ID == http1.FieldOther && http1.EqualFold(f.Name, "X-Request-Id")
+	const name = "x-request-id"
+	if f.ID != http1.FieldOther || len(f.Name) != len(name) {
+		return false
+	}
+	for i, c := range f.Name {
+		if oddSeparator(rune(c)) {
+			c = '-' // as a backend reads it that maps names to variables
+		}
+		if c|0x20 != name[i]|0x20 {
+			return false
+		}
+	}
+	return true
 }

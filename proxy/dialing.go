@@ -28,6 +28,10 @@ func (x *exchange) dial(b *backend) {
 		return
 	}
 	c := h.pool.take(b)
+	for c != nil && !x.shard.quiet(c) { // it is gone, or what it said unasked would be taken for the answer
+		c.Close()
+		c = h.pool.take(b)
+	}
 	if c == nil {
 		x.dialNew(b)
 		return

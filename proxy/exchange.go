@@ -59,6 +59,7 @@ type exchange struct {
 	transfer     *transfer // exchangeTransferring only
 
 	peer         netip.AddrPort
+	admittedFor  netip.Addr        // whom the per-client bound counts this connection for; not valid: nobody yet
 	tried        [ConnectTries]int // indices of the backends that were dialed
 	tries        int
 	dialDeadline int64 // bound on all dials together, Monotonic ns
@@ -71,6 +72,7 @@ type exchange struct {
 	keepClient      bool // ... and so does the answer
 	keepBackend     bool // the backend's connection may serve another exchange
 	reused          bool // ... and has served others before
+	expects         bool // the client waits for a 100 before its body
 	idempotent      bool // the method may be sent twice
 	requestIsWhole  bool // the last byte of the request was judged
 	answerFramed    bool // the client can tell a cut answer from a whole one
@@ -82,7 +84,6 @@ type exchange struct {
 	clientBroken    bool // an error of the client's socket was announced
 	backendReadable bool // the backend too
 	clientFinished  bool // the client's FIN was read
-	admitted        bool // counted for record.client by the per-client bound
 	timedOut        bool // the last dial ran into its deadline
 }
 
@@ -118,7 +119,7 @@ func (x *exchange) next() {
 	x.record.id, x.record.peer, x.record.client, x.record.listener = h.nextID, peer, client, listener
 	*x = exchange{
 		shard: h, link: x.link, timer: x.timer, record: x.record, client: x.client, received: x.received, peer: x.peer,
-		admitted: x.admitted, requests: x.requests, clientReadable: x.clientReadable, clientFinishing: x.client.Hangup(),
+		admittedFor: x.admittedFor, requests: x.requests, clientReadable: x.clientReadable, clientFinishing: x.client.Hangup(),
 	}
 	x.client.Attach(x, engine.SideClient)
 	w.Wheel.Arm(&x.timer, w.Now()+int64(h.server.config.Timeouts.KeepAlive))
@@ -343,18 +344,10 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 
 // over retires the exchange; its connections are taken care of.
 func (x *exchange) over() {
-	x.shard.depart(x.admittedClient(), x.client)
+	x.shard.depart(x.admittedFor, x.client)
 	x.client = nil
 	x.state = exchangeOver
 	x.shard.retire(x)
-}
-
-// admittedClient returns the address that the per-client bound counts this connection for; not valid: none yet.
-func (x *exchange) admittedClient() netip.Addr {
-	if x.admitted {
-		return x.record.client
-	}
-	return netip.Addr{}
 }
 
 func (x *exchange) leaveBackend() {

@@ -77,7 +77,9 @@ func (h *shard) welcome(c *engine.Conn, peer, listener netip.AddrPort) {
 	}
 	h.counters.connections++
 	x := h.newExchange()
-	x.admitted = !trusted
+	if !trusted {
+		x.admittedFor = peer.Addr()
+	}
 	x.begin(c, peer, listener)
 }
 

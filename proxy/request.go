@@ -42,6 +42,11 @@ func (x *exchange) take(bytes []byte) {
 // look parses what the client has sent of its next head so far.
 func (x *exchange) look(bytes []byte) {
 	w := &x.shard.loop.Workspace
+	if x.requests > 0 && x.record.received == 0 && onlyLineEnds(bytes) {
+		w.Release(x.received) // old clients send one behind a body (RFC 9112 2.2): no request begins with it
+		x.received = nil
+		return
+	}
 	if x.requestHead == nil {
 		x.requestHead = x.shard.takeRequestHead()
 	}
@@ -51,6 +56,16 @@ func (x *exchange) look(bytes []byte) {
 	}
 	x.record.received = len(bytes)
 	x.parse(bytes)
+}
+
+// onlyLineEnds tells whether there is nothing but CR and LF.
+func onlyLineEnds(bytes []byte) bool {
+	for _, c := range bytes {
+		if c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return true
 }
 
 // headCut: the client finished before its request's head was whole.
@@ -122,6 +137,7 @@ func (x *exchange) headDone(bytes, early []byte) {
 	x.headMethod = string(head.Method()) == "HEAD"
 	x.http10 = head.Version() == http1.HTTP10
 	x.wantsKeepAlive = head.KeepAlive()
+	x.expects = head.Expect() == http1.ExpectContinue
 	x.requests++
 	h.counters.requests++
 	if !x.judgeResources() {
@@ -163,11 +179,14 @@ func (x *exchange) judgeResources() bool {
 	switch {
 	case h.loop.Exhausted():
 		x.record.detail = "buffer-memory"
-	case !x.admitted && !h.server.clients.admit(x.record.client):
+	case x.admittedFor != x.record.client && !h.server.clients.admit(x.record.client):
 		h.counters.refusedByClient++
 		x.record.detail = "client-connections"
 	default:
-		x.admitted = true
+		if x.admittedFor.IsValid() && x.admittedFor != x.record.client { // a trusted peer's connection serves many
+			h.server.clients.leave(x.admittedFor)
+		}
+		x.admittedFor = x.record.client
 		return true
 	}
 	x.refuse(EndNoResources, engine.SideNone)

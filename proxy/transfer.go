@@ -84,19 +84,27 @@ func (t *transfer) start() {
 	t.relay.Start()
 	if x.shard.server.config.AbortOnClientFIN && x.transfer == t {
 		x.client.Attach(t, engine.SideClient)
-		if x.client.Hangup() {
-			t.Ready(engine.SideClient, engine.Hangup)
-		}
+		t.abandoned()
 	}
 }
 
 // Ready implements engine.Owner for the client's connection, where its half-close means that it has left.
 func (t *transfer) Ready(side engine.Side, r engine.Readiness) {
-	if r&engine.Hangup != 0 && t.x.requestIsWhole && !t.answer.headDone {
-		t.relay.End(engine.Outcome{Reason: EndClientLeft, By: engine.SideClient})
-		return
+	if !t.abandoned() {
+		t.relay.Ready(side, r)
 	}
-	t.relay.Ready(side, r)
+	if !t.relay.Over() {
+		t.abandoned() // the FIN came with the request's last bytes
+	}
+}
+
+// abandoned ends the exchange if the client has sent its FIN behind a whole request, and reports whether it did.
+func (t *transfer) abandoned() bool {
+	if !t.x.requestIsWhole || t.answer.headDone || !t.x.client.Hangup() {
+		return false
+	}
+	t.relay.End(engine.Outcome{Reason: EndClientLeft, By: engine.SideClient})
+	return true
 }
 
 // requestWhole: the request's last byte was judged. From here on the backend's time to answer counts.
@@ -125,7 +133,9 @@ func (x *exchange) answerBegins(kind http1.BodyKind, chunked bool) {
 	x.answerFramed = kind == http1.BodyNone || kind == http1.BodyLength || chunked
 	x.keepClient = x.wantsKeepAlive && x.answerFramed && x.requestIsWhole && !x.upgrade && !h.closing &&
 		x.requests < h.server.config.KeepAliveRequests
-	x.keepBackend = h.server.config.BackendIdle > 0 && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
+	_, declared := head.ContentLength()
+	surelyEnded := !x.headMethod || !declared && !head.Chunked() // some backends send HEAD's body after all
+	x.keepBackend = h.server.config.BackendIdle > 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
 	w.Release(x.request) // no retry any more
 	x.request = nil
 }
@@ -150,7 +160,7 @@ func (t *transfer) RelayOver(r *engine.Relay, o engine.Outcome) {
 	x.record.sent = r.Bytes(engine.SideBackend)
 	x.clientReadable = r.Unread(engine.SideClient) || x.client.Hangup()
 	rest := r.TakeRest(engine.SideBackend)
-	extra := rest.Len() > 0 || r.Unread(engine.SideBackend) && !x.backendIsQuiet()
+	extra := rest.Len() > 0 || r.Unread(engine.SideBackend) && !h.quiet(x.backend)
 	w.Release(rest)
 	if x.bodyKind != http1.BodyNone {
 		w.Release(x.received)
@@ -159,7 +169,7 @@ func (t *transfer) RelayOver(r *engine.Relay, o engine.Outcome) {
 	pending := r.TakePending(engine.SideBackend)
 	switch {
 	case !t.answer.headDone:
-		x.unanswered(o, pending)
+		x.unanswered(o, r.Bytes(engine.SideClient) == 0, pending)
 		return // t is left to the collector: a retry may have begun another from within its relay
 	case o.Reason == engine.EndClosed, o.Reason == EndComplete:
 		x.completed(r.Done(engine.SideClient), extra, pending)
@@ -187,8 +197,8 @@ func (x *exchange) completed(delivered, extra bool, pending *engine.Pending) {
 	outcome := engine.Outcome{Reason: EndComplete, By: engine.SideBackend}
 	h.counters.exchangeOver(outcome.Reason, x.record.status)
 	h.log.exchange(&x.record, outcome, h.loop.Now())
-	if x.keepClient {
-		x.next() // then nothing is pending
+	if x.keepClient && pending == nil && !h.closing {
+		x.next()
 		return
 	}
 	x.client.Linger(pending, x.lingerLimits())
@@ -221,8 +231,9 @@ func (x *exchange) broken(o engine.Outcome, pending *engine.Pending) {
 	x.over()
 }
 
-// unanswered: the exchange ended before the head of its answer. pending are interim heads on their way to the client.
-func (x *exchange) unanswered(o engine.Outcome, pending *engine.Pending) {
+// unanswered: the exchange ended before the head of its answer. pending are interim heads on their way to the client;
+// bodyless says that no byte of the request's body came.
+func (x *exchange) unanswered(o engine.Outcome, bodyless bool, pending *engine.Pending) {
 	w := &x.shard.loop.Workspace
 	if x.mayRetry() && x.answer.Len() == 0 && backendGone(o.Reason) && pending == nil {
 		x.retry()
@@ -238,7 +249,7 @@ func (x *exchange) unanswered(o engine.Outcome, pending *engine.Pending) {
 		switch {
 		case o.Reason == engine.EndStalled && o.By == engine.SideClient: // interim answers that it does not take
 			x.drop(EndClientLeft, engine.SideClient)
-		case o.Reason == engine.EndIdle && !x.requestIsWhole:
+		case o.Reason == engine.EndIdle && !x.requestIsWhole && !(x.expects && bodyless):
 			x.refuse(EndRequestTimeout, engine.SideClient)
 		default:
 			x.refuse(EndAnswerTimeout, engine.SideBackend)
@@ -257,13 +268,10 @@ func (x *exchange) unanswered(o engine.Outcome, pending *engine.Pending) {
 	}
 }
 
-// lingeringBackends is how many lingering closes a loop may have under way before it closes backends' connections at
-// once: clients whose connections live on would leave one behind each request otherwise.
-const lingeringBackends = 1024
-
-// dismiss ends a backend's connection that is of no more use.
+// dismiss ends a backend's connection that is of no more use. Clients whose connections live on could leave a lingering
+// close behind each request: over as many as may be idle, backends' connections are closed at once.
 func (x *exchange) dismiss(backend *engine.Conn) {
-	if x.shard.loop.Counters.Lingering >= lingeringBackends {
+	if x.shard.loop.Counters.Lingering >= uint64(maxBackendIdle(len(x.shard.server.shards))) {
 		backend.Close()
 		return
 	}
@@ -291,6 +299,11 @@ func (x *exchange) retry() {
 	x.reused, x.record.dialed = false, 0
 	h.counters.resent++
 	x.state = exchangeDialing
+	x.client.Attach(x, engine.SideClient) // the relay that had its events is over
+	if x.client.Err() != 0 {
+		x.clientGone()
+		return
+	}
 	x.dialDeadline = h.loop.Now() + int64(h.server.config.Timeouts.ConnectTotal)
 	x.dialNew(b)
 }
@@ -300,10 +313,9 @@ func (x *exchange) lingerLimits() engine.LingerLimits {
 	return engine.LingerLimits{Nanos: int64(t.Linger), Stalled: int64(t.ClientWrite)}
 }
 
-// backendIsQuiet reads from a backend that has answered: nothing is there to be read unless it said too much, or is gone.
-func (x *exchange) backendIsQuiet() bool {
-	buffer := x.shard.loop.ReadBuffer()
-	n, status := x.backend.Read(buffer[:1])
+// quiet reads from a backend between two exchanges: nothing is there unless it said too much, or is gone.
+func (h *shard) quiet(c *engine.Conn) bool {
+	n, status := c.Read(h.loop.ReadBuffer()[:1])
 	return n == 0 && status == engine.StatusBlocked
 }
 
