@@ -36,7 +36,7 @@ type Contender struct {
 	Tuned   bool
 }
 
-// Contenders are all of them, in the order in which a round runs them.
+// Contenders are all of them, in the order in which the first round runs them.
 func Contenders() []Contender {
 	return []Contender{
 		{"culvert", "Culvert", ProgramCulvert, false},

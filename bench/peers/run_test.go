@@ -41,6 +41,19 @@ func TestWhatABusyMachineSpoiltIsMeasuredAgain(t *testing.T) {
 	}
 }
 
+func TestEachContenderHasEachPlaceOfARoundOnce(t *testing.T) {
+	const contenders = 6
+	seen := map[[2]int]bool{}
+	for round := range contenders {
+		for turn := range contenders {
+			seen[[2]int{turn, inTurn(turn, round, contenders)}] = true
+		}
+	}
+	if len(seen) != contenders*contenders {
+		t.Errorf("%d of %d places were given", len(seen), contenders*contenders)
+	}
+}
+
 func TestEveryRowHasItsNameAndATarget(t *testing.T) {
 	seen := map[string]bool{}
 	for _, w := range allWorks() {
