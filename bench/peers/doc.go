@@ -2,7 +2,7 @@
 //
 // Each of them, a contender, runs as a child process with one loop or worker, in front of an echo backend of its own,
 // and does the work of a row: so many messages of such a size. The kernel's accounting tells what CPU time and memory
-// its processes took. Rounds are interleaved (A B C A B C), so that whatever else happens on the machine happens to
+// its processes took. Rounds are interleaved (A B C, B C A), so that whatever else happens on the machine happens to
 // all of them; a row's figures are medians of the rounds, and its ratios medians of the rounds' ratios.
 //
 //	bench, err := peers.Open(peers.Options{Culvert: "bin/culvert", Floor: "bin/floor", Rounds: 7, Self: self})
