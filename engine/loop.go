@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	// waitMillis is how long a loop waits on its own set, keeping its P, before it parks in netpoll. A wait through
-	// the scheduler costs more than 10 us per wake-up at low rates; see docs/netpoll.md.
-	waitMillis = 5
+	// lookPeriod is after how long, in nanoseconds, a loop that waits on its own set, keeping its P, looks whether it
+	// should rather park in netpoll: because nothing but timers came for quietPeriod. A wait through the scheduler costs
+	// more than 10 us per wake-up at low rates; see docs/netpoll.md.
+	lookPeriod  = int64(10 * time.Millisecond)
+	quietPeriod = int64(5 * time.Millisecond)
 	// eventsPerWait is how many events one wait collects.
 	eventsPerWait = 256
 	// yieldPeriod is how long the loop turns before it lets other goroutines have its P, in nanoseconds. Every time
@@ -88,19 +90,19 @@ func (l *Loop) open() (err error) {
 		return os.NewSyscallError("timerfd_create", err)
 	}
 	l.ticker.fd = int32(timer)
-	if err := l.register(l.mailbox.fd, unix.EPOLLIN|unix.EPOLLET, &l.mailbox); err != nil {
+	if _, err := l.register(l.mailbox.fd, unix.EPOLLIN|unix.EPOLLET, &l.mailbox); err != nil {
 		return err
 	}
-	if err := l.register(l.ticker.fd, unix.EPOLLIN|unix.EPOLLET, &l.ticker); err != nil {
+	if l.ticker.slot, err = l.register(l.ticker.fd, unix.EPOLLIN|unix.EPOLLET, &l.ticker); err != nil {
 		return err
 	}
 	l.reactor, err = newReactor(l.set, l.turns)
 	return err
 }
 
-func (l *Loop) register(fd int32, events uint32, h handler) error {
+func (l *Loop) register(fd int32, events uint32, h handler) (slot uint32, err error) {
 	index, generation := l.slots.take(h)
-	return os.NewSyscallError("epoll_ctl", addEvents(l.set, fd, events, index, generation))
+	return index, os.NewSyscallError("epoll_ctl", addEvents(l.set, fd, events, index, generation))
 }
 
 // Start runs the loop on a goroutine of its own until Stop.
@@ -117,7 +119,7 @@ func (l *Loop) run() {
 			l.onPanic("event loop " + l.name + " panicked while handling " + l.describeCurrent() + "; the process ends")
 		}
 	}()
-	l.ticker.schedule(&l.Wheel) // timers may have been armed before Start
+	l.ticker.schedule(&l.Wheel, never) // timers may have been armed before Start
 	if err := l.reactor.wait(); err != nil {
 		panic(fmt.Sprintf("engine: netpoll's wait of loop %s failed: %v", l.name, err))
 	}
@@ -197,31 +199,40 @@ func (l *Loop) Busy(now int64) time.Duration {
 // Name returns the loop's name.
 func (l *Loop) Name() string { return l.name }
 
-// turns is called by netpoll when the set has events. It keeps turning while there is work, waits a little on the set
-// itself, and returns when nothing happened for that long: netpoll then parks the goroutine at no cost.
+// turns is called by netpoll when the set has events. It keeps turning while there is work, waits on the set itself, and
+// returns when nothing happened for a while: netpoll then parks the goroutine at no cost. The wait has no timeout of its
+// own, with which the kernel would set and cancel a timer for every message: the ticker ends it.
 func (l *Loop) turns() {
-	yielded := Monotonic()
+	begin, worked, yielded := Monotonic(), int64(0), Monotonic()
+	timeout := 0 // the set is ready
 	for !l.stopping {
-		timeout := waitMillis
-		if l.Unfinished() {
-			timeout = 0
-		}
 		l.Counters.Waits++
 		n, errno := wait(l.set, l.events[:], timeout)
-		switch {
-		case errno == unix.EINTR:
+		if errno == unix.EINTR {
 			l.Counters.Interrupts++
 			giveWay()
 			yielded = Monotonic()
 			continue
-		case errno != 0:
+		} else if errno != 0 {
 			panic(fmt.Sprintf("engine: epoll_pwait of loop %s failed: %v", l.name, errno))
-		case n == 0 && timeout > 0:
-			l.Counters.Parks++
-			return
 		}
-		begin := Monotonic()
+		begin = Monotonic()
+		idle := n == 1 && l.events[0].Fd == int32(l.ticker.slot)
+		if !idle {
+			worked = begin
+		}
 		l.turn(n, begin)
+		switch {
+		case l.Unfinished():
+			timeout = 0
+		case idle && begin-worked >= quietPeriod:
+			l.Counters.Parks++
+			l.ticker.schedule(&l.Wheel, never)
+			return
+		default:
+			timeout = forever
+			l.ticker.schedule(&l.Wheel, begin+lookPeriod)
+		}
 		if begin-yielded > yieldPeriod {
 			giveWay()
 			yielded = begin
@@ -255,7 +266,6 @@ func (l *Loop) turn(n int, begin int64) {
 	}
 	l.current = nil
 	l.EndTurn()
-	l.ticker.schedule(&l.Wheel)
 	l.Counters.turnOver(uint64(Monotonic() - begin))
 	l.busySince.Store(0)
 }

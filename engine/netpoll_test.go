@@ -147,8 +147,8 @@ func parked(t testing.TB, l *runningLoop) {
 	t.Helper()
 	self := fmt.Sprintf("(*Loop).run(%p", l.loop)
 	eventually(t, "the loop to park", func() bool {
-		// To look at stacks stops the world, which interrupts the loop's short wait: look rarely.
-		<-time.After(5 * waitMillis * time.Millisecond)
+		// To look at stacks stops the world, which interrupts the loop's wait: look rarely.
+		<-time.After(2 * time.Duration(lookPeriod))
 		return slices.ContainsFunc(otherGoroutines(), func(stack string) bool {
 			header, _, _ := strings.Cut(stack, "\n")
 			return strings.Contains(stack, self) && strings.Contains(header, "[syscall")
@@ -168,7 +168,7 @@ func TestAParkedLoopIsWokenByItsTimer(t *testing.T) {
 	timer := newProbeTimer(func(now int64) { fired <- now })
 	var deadline int64
 	l.do(func() {
-		deadline = l.loop.Now() + int64(20*waitMillis*time.Millisecond)
+		deadline = l.loop.Now() + 10*lookPeriod
 		l.loop.Wheel.Arm(&timer.Timer, deadline)
 	})
 	parks := l.counters().Parks

@@ -1,26 +1,37 @@
 package engine
 
-import "golang.org/x/sys/unix"
+import (
+	"math"
 
-// ticker wakes the loop at the wheel's next deadline by a timerfd in the loop's set, armed only while the wheel holds
-// entries, and moved only when an earlier deadline appears: cancelling costs nothing, and one early wake-up.
+	"golang.org/x/sys/unix"
+)
+
+// ticker wakes the loop by a timerfd in the loop's set, at the wheel's next deadline or when it is to look whether it is
+// idle. It is moved only when an earlier deadline appears: cancelling costs nothing, and one early wake-up.
 type ticker struct {
 	fd    int32
+	slot  uint32
 	armed int64 // what the timerfd is set to, Monotonic ns; 0: not armed
 }
 
-// handle implements the slot's handler: the deadline has come. The wheel is advanced at the begin of the next turn's
-// work, by Workspace.BeginTurn; here only the descriptor is emptied.
-func (t *ticker) handle(uint32) {
-	var count [8]byte
-	_, _ = unix.Read(int(t.fd), count[:])
-	t.armed = 0
-}
+const (
+	// never is later than every deadline.
+	never = math.MaxInt64
+	// forever is the timeout of a wait that has none.
+	forever = -1
+)
 
-// schedule makes sure that the loop wakes up for the wheel's next deadline.
-func (t *ticker) schedule(w *Wheel) {
+// handle implements the slot's handler: the deadline has come. The wheel was advanced at the begin of the turn, by
+// Workspace.BeginTurn. The descriptor is registered edge-triggered and need not be read.
+func (t *ticker) handle(uint32) { t.armed = 0 }
+
+// schedule makes sure that the loop wakes up for the wheel's next deadline, and not after latest.
+func (t *ticker) schedule(w *Wheel, latest int64) {
 	next, ok := w.Next()
-	if !ok || (t.armed != 0 && t.armed <= next) {
+	if !ok || next > latest {
+		next = latest
+	}
+	if next == never || (t.armed != 0 && t.armed <= next) {
 		return
 	}
 	t.armed = max(next, 1)
