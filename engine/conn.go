@@ -144,7 +144,7 @@ func (c *Conn) Err() syscall.Errno {
 }
 
 // Finish implements End.
-func (c *Conn) Finish() { _ = unix.Shutdown(int(c.fd), unix.SHUT_WR) }
+func (c *Conn) Finish() { shutdownWrite(c.fd) }
 
 // Reset implements End.
 func (c *Conn) Reset() {
@@ -163,7 +163,7 @@ func (c *Conn) Close() {
 	c.flags |= connClosed
 	c.owner = nil
 	c.loop.slots.release(c.slot)
-	_ = unix.Close(int(c.fd))
+	closeSocket(c.fd)
 }
 
 // Release takes the socket out of its loop, untouched, and returns its descriptor: for another loop's Adopt.

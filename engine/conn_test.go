@@ -351,7 +351,7 @@ func listenOnce(t testing.TB) netip.AddrPort {
 
 func boundSocket(t testing.TB, listen bool) netip.AddrPort {
 	t.Helper()
-	fd, err := tcpSocket(loopback)
+	fd, err := tcpSocket(loopback, &SocketOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

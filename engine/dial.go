@@ -25,7 +25,7 @@ func (l *Loop) Dial(address netip.AddrPort, source netip.Addr, owner Owner, side
 }
 
 func (l *Loop) dial(address netip.AddrPort, source netip.Addr, owner Owner, side Side) (*Conn, error) {
-	fd, err := tcpSocket(address)
+	fd, err := tcpSocket(address, &l.socketOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -34,10 +34,6 @@ func (l *Loop) dial(address netip.AddrPort, source netip.Addr, owner Owner, side
 			_ = unix.Close(fd)
 			return nil, err
 		}
-	}
-	if err := l.socketOptions.apply(fd); err != nil {
-		_ = unix.Close(fd)
-		return nil, err
 	}
 	if errno := connect(fd, address); errno != 0 && errno != unix.EINPROGRESS && errno != unix.EINTR {
 		_ = unix.Close(fd)

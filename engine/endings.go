@@ -52,7 +52,9 @@ func (r *Relay) passFIN(d *direction) {
 		r.schedule()
 		return
 	}
-	r.ends[d.from.Other()].Finish()
+	if !r.finished[d.from.Other()] { // else settle closes both ends within this turn, which says the same
+		r.ends[d.from.Other()].Finish()
+	}
 	if r.firstFIN == SideNone {
 		r.firstFIN = d.from
 		r.activity = r.workspace.now // the half-closed timeout starts here

@@ -30,7 +30,7 @@ type socketSizes struct {
 // engine sets, and the peer's.
 func socketPair(t testing.TB, sizes socketSizes) (int32, *peer) {
 	t.Helper()
-	listener, err := tcpSocket(loopback)
+	listener, err := tcpSocket(loopback, &SocketOptions{})
 	if err == nil {
 		defer unix.Close(listener)
 		setSize(t, listener, unix.SO_RCVBUF, sizes.ourReceive)

@@ -47,6 +47,8 @@ type Listener struct {
 	timer    Timer
 	fd       int32
 	slot     uint32
+	expected int    // how many connections the next event is taken to announce
+	full     uint64 // the turn in which as many as were expected came last
 	paused   bool
 	closing  bool // the accept queue is being emptied; closed comes next
 	closed   bool
@@ -58,7 +60,7 @@ func (l *Loop) Listen(address netip.AddrPort, o ListenOptions, a Acceptor) (*Lis
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	listener := &Listener{loop: l, acceptor: a, address: bound, fd: int32(fd)}
+	listener := &Listener{loop: l, acceptor: a, address: bound, fd: int32(fd), expected: 1}
 	listener.timer.Init(listener)
 	index, generation := l.slots.take(listener)
 	listener.slot = index
@@ -78,7 +80,7 @@ func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort,
 			return -1, netip.AddrPort{}, err
 		}
 	}
-	fd, err := tcpSocket(address)
+	fd, err := tcpSocket(address, &o.Sockets)
 	if err != nil {
 		return -1, netip.AddrPort{}, err
 	}
@@ -95,9 +97,6 @@ func bindListener(address netip.AddrPort, o ListenOptions) (int, netip.AddrPort,
 	backlog := o.Backlog
 	if backlog == 0 {
 		backlog = DefaultBacklog
-	}
-	if err := o.Sockets.apply(fd); err != nil {
-		return fail("listener", err)
 	}
 	if err := unix.Listen(fd, backlog); err != nil {
 		return fail("listen", err)
@@ -130,7 +129,7 @@ func bind(fd int, address netip.AddrPort) error {
 
 // probe binds the address without SO_REUSEPORT, to learn whether somebody listens there.
 func probe(address netip.AddrPort) error {
-	fd, err := tcpSocket(address)
+	fd, err := tcpSocket(address, &SocketOptions{})
 	if err != nil {
 		return err
 	}
@@ -144,8 +143,22 @@ func probe(address netip.AddrPort) error {
 // Address returns the bound address, with the port that the kernel chose if none was asked for.
 func (ln *Listener) Address() netip.AddrPort { return ln.address }
 
-// handle implements the slot's handler: connections wait in the accept queue.
-func (ln *Listener) handle(uint32) { ln.accept(acceptsPerTurn) }
+// handle implements the slot's handler: connections wait in the accept queue. A call that finds it empty costs nearly as
+// much as one that takes a connection. So as many are taken as came last time, and twice as many in each turn in a row
+// that finds more: the event is level-triggered and comes again.
+func (ln *Listener) handle(uint32) {
+	turn := ln.loop.Counters.Turns
+	taken := ln.accept(ln.expected)
+	switch {
+	case taken < ln.expected:
+		ln.expected = max(taken, 1)
+	case turn == ln.full+1:
+		ln.expected = min(2*ln.expected, acceptsPerTurn)
+		fallthrough
+	default:
+		ln.full = turn
+	}
+}
 
 // accept takes up to limit connections and reports how many it took.
 func (ln *Listener) accept(limit int) int {

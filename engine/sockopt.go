@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -27,7 +28,6 @@ var tcpOptions = [...]struct {
 	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdleSeconds, "TCP_KEEPIDLE"},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveIntervalSeconds, "TCP_KEEPINTVL"},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes, "TCP_KEEPCNT"},
-	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(DefaultUserTimeout / time.Millisecond), "TCP_USER_TIMEOUT"},
 }
 
 // SocketOptions are those settings of a socket that differ between uses. The zero value leaves everything at its default.
@@ -39,42 +39,37 @@ type SocketOptions struct {
 	UserTimeout time.Duration
 }
 
+// apply sets all options of a TCP socket, each by one system call.
 func (o *SocketOptions) apply(fd int) error {
+	for i := range tcpOptions {
+		t := &tcpOptions[i]
+		if err := setOption(fd, t.level, t.name, t.value); err != nil {
+			return fmt.Errorf("setsockopt %s: %w", t.text, err)
+		}
+	}
 	if o.NotSentLowat > 0 {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.NotSentLowat); err != nil {
+		if err := setOption(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.NotSentLowat); err != nil {
 			return fmt.Errorf("setsockopt TCP_NOTSENT_LOWAT: %w", err)
 		}
 	}
-	if o.UserTimeout != 0 {
-		millis := max(0, int(o.UserTimeout/time.Millisecond))
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, millis); err != nil {
-			return fmt.Errorf("setsockopt TCP_USER_TIMEOUT: %w", err)
-		}
+	lost := cmp.Or(o.UserTimeout, DefaultUserTimeout)
+	if err := setOption(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, max(0, int(lost/time.Millisecond))); err != nil {
+		return fmt.Errorf("setsockopt TCP_USER_TIMEOUT: %w", err)
 	}
 	return nil
 }
 
-func setTCPOptions(fd int) error {
-	for i := range tcpOptions {
-		o := &tcpOptions[i]
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
-			return fmt.Errorf("setsockopt %s: %w", o.text, err)
-		}
-	}
-	return nil
-}
-
-// tcpSocket returns a non-blocking, close-on-exec TCP socket for the address's family.
-func tcpSocket(address netip.AddrPort) (int, error) {
+// tcpSocket returns a non-blocking, close-on-exec TCP socket with these options, for the address's family.
+func tcpSocket(address netip.AddrPort, o *SocketOptions) (int, error) {
 	family := unix.AF_INET
 	if address.Addr().Is6() {
 		family = unix.AF_INET6
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	fd, err := newSocket(family)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
-	if err := setTCPOptions(fd); err != nil {
+	if err := o.apply(fd); err != nil {
 		_ = unix.Close(fd)
 		return -1, err
 	}

@@ -51,10 +51,44 @@ func accept(fd int32, address *unix.RawSockaddrAny) (int32, syscall.Errno) {
 // addEvents puts a descriptor into an epoll set under a slot and its generation.
 func addEvents(set int, fd int32, events, slot, generation uint32) error {
 	event := unix.EpollEvent{Events: events, Fd: int32(slot), Pad: int32(generation)}
-	return unix.EpollCtl(set, unix.EPOLL_CTL_ADD, int(fd), &event)
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(set), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0)
+	return errorOf(errno)
 }
 
 // removeEvents takes a descriptor out of an epoll set. Closing it does so by itself; this is for those that live on.
 func removeEvents(set int, fd int32) error {
 	return unix.EpollCtl(set, unix.EPOLL_CTL_DEL, int(fd), nil)
+}
+
+// newSocket returns a non-blocking, close-on-exec TCP socket.
+func newSocket(family int) (int, error) {
+	fd, _, errno := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), nil
+}
+
+// setOption sets an option of a socket, for which nothing waits.
+func setOption(fd, level, name, value int) error {
+	number := int32(value)
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name), uintptr(unsafe.Pointer(&number)), unsafe.Sizeof(number), 0)
+	return errorOf(errno)
+}
+
+// shutdownWrite sends a socket's FIN once all before it is sent.
+func shutdownWrite(fd int32) {
+	_, _, _ = syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0)
+}
+
+// closeSocket releases a non-blocking socket; what was sent goes out without anybody waiting, for no linger time is set
+// but that of a reset.
+func closeSocket(fd int32) { _, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// errorOf returns the error of a system call; nil: none.
+func errorOf(errno syscall.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }

@@ -227,8 +227,11 @@ func (s *socket) Reset() {
 	s.leave()
 }
 
-// Close implements engine.End.
+// Close implements engine.End: a FIN goes out with it, if none did before.
 func (s *socket) Close() {
+	if !s.finished && !s.broken && !s.gone {
+		s.Finish()
+	}
 	s.letGo(released)
 	s.note("closed by us", 0, engine.StatusReady)
 	s.leave()
