@@ -203,7 +203,7 @@ func (l *Loop) Name() string { return l.name }
 // returns when nothing happened for a while: netpoll then parks the goroutine at no cost. The wait has no timeout of its
 // own, with which the kernel would set and cancel a timer for every message: the ticker ends it.
 func (l *Loop) turns() {
-	begin, worked, yielded := Monotonic(), int64(0), Monotonic()
+	worked, yielded := int64(0), Monotonic()
 	timeout := 0 // the set is ready
 	for !l.stopping {
 		l.Counters.Waits++
@@ -216,7 +216,7 @@ func (l *Loop) turns() {
 		} else if errno != 0 {
 			panic(fmt.Sprintf("engine: epoll_pwait of loop %s failed: %v", l.name, errno))
 		}
-		begin = Monotonic()
+		begin := Monotonic()
 		idle := n == 1 && l.events[0].Fd == int32(l.ticker.slot)
 		if !idle {
 			worked = begin
