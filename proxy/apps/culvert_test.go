@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +40,10 @@ type logLine map[string]any
 func startCulvert(t *testing.T, backends []string, settings ...string) *culvert {
 	t.Helper()
 	arguments := []string{
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--loops", "2", "--log-format", "json", "--shutdown-delay", "0", "--shutdown-grace", "0",
+		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json", "--shutdown-delay", "0", "--shutdown-grace", "0",
+	}
+	if !slices.Contains(settings, "--loops") {
+		settings = append(settings, "--loops", "2")
 	}
 	for _, backend := range backends {
 		arguments = append(arguments, "--backend", backend)
