@@ -42,6 +42,8 @@ type childSettings struct {
 	Backends []netip.AddrPort
 	Loops    int
 	Timeouts proxy.Timeouts
+	// KeepAliveRequests is how many requests one client connection may carry. 0: the default.
+	KeepAliveRequests int
 	// AccessLog has the access log written to the parent; without it the lines are made and thrown away.
 	AccessLog bool
 }
@@ -70,6 +72,8 @@ func runChild(text string) error {
 		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
 		Loops:    settings.Loops,
 		Timeouts: settings.Timeouts,
+
+		KeepAliveRequests: settings.KeepAliveRequests,
 	}
 	for i, address := range settings.Backends {
 		config.Backends = append(config.Backends, proxy.BackendConfig{Name: "b" + strconv.Itoa(i), Address: address, Weight: 1})
