@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,9 +38,24 @@ type culvert struct {
 // logLine is one line of a log.
 type logLine map[string]any
 
+// lookAtSources has the go command know what the program is made of: it keeps the result of a test until the test itself
+// or a file that it has looked at changes, and does not see that one is built and run.
+var lookAtSources = sync.OnceValue(func() error {
+	for _, folder := range []string{"cmd", "engine", "proxy"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", folder), func(string, fs.DirEntry, error) error { return nil })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
 // startCulvert runs the program until the test is over, before backends given by host and port. It has to end well.
 func startCulvert(t *testing.T, backends []string, settings ...string) *culvert {
 	t.Helper()
+	if err := lookAtSources(); err != nil {
+		t.Fatal(err)
+	}
 	arguments := []string{
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json", "--shutdown-delay", "0", "--shutdown-grace", "0",
 	}
