@@ -87,9 +87,10 @@ func (i *idleBackend) shutDown() {
 	i.leave().Close()
 }
 
-// Ready implements engine.Owner: whatever an idle backend says, it is of no use any more.
+// Ready implements engine.Owner: whatever an idle backend says, it is of no use any more. But an event may tell of what
+// was read already, with the end of the answer.
 func (i *idleBackend) Ready(_ engine.Side, r engine.Readiness) {
-	if r&^engine.Writable != 0 {
+	if r&^engine.Writable != 0 && !i.pool.shard.quiet(i.conn) {
 		i.shutDown()
 	}
 }

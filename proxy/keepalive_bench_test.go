@@ -17,7 +17,7 @@ type keepAliveRig struct {
 	answer []byte
 }
 
-const keptRequest = "GET /index.html HTTP/1.1\r\nHost: example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"
+const keptGet = "GET /index.html HTTP/1.1\r\nHost: example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"
 
 func newKeepAliveRig(t testing.TB) *keepAliveRig {
 	t.Helper()
@@ -65,7 +65,7 @@ func newKeepAliveRig(t testing.TB) *keepAliveRig {
 	return &keepAliveRig{client: client, answer: make([]byte, len(shortAnswer5))}
 }
 
-var keptRequestBytes, keptAnswerBytes = []byte(keptRequest), []byte(shortAnswer5)
+var keptRequestBytes, keptAnswerBytes = []byte(keptGet), []byte(shortAnswer5)
 
 func (r *keepAliveRig) exchange(t testing.TB) {
 	if _, err := r.client.Write(keptRequestBytes); err != nil {

@@ -235,7 +235,7 @@ func (x *exchange) broken(o engine.Outcome, pending *engine.Pending) {
 // bodyless says that no byte of the request's body came.
 func (x *exchange) unanswered(o engine.Outcome, bodyless bool, pending *engine.Pending) {
 	w := &x.shard.loop.Workspace
-	if x.mayRetry() && x.answer.Len() == 0 && backendGone(o.Reason) && pending == nil {
+	if x.mayRetry() && x.answer.Len() == 0 && x.interims == 0 && backendGone(o.Reason) {
 		x.retry()
 		return
 	}

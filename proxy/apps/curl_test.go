@@ -220,6 +220,28 @@ func sparseFile(t *testing.T) (name string, d digest) {
 	return file.Name(), d
 }
 
+// A backend that refuses an upload without reading all of it ends the connection that the rest is on. Its answer is what
+// the client gets, and not the end of the connection.
+func TestCurlGetsTheAnswerToAnUploadThatIsRefusedInTheMiddle(t *testing.T) {
+	findCurl(t)
+	server := newGosServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyN(io.Discard, r.Body, int64(number(r, "take")))
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	c := startCulvert(t, []string{server.address()})
+	file, _ := sparseFile(t)
+	for _, take := range []int{0, 1, 100_000, 1 << 20} {
+		for _, framing := range []string{"Transfer-Encoding: chunked", "Transfer-Encoding:"} {
+			var status shortAnswer
+			runCurl(t, nil, &status, "--no-fail", "--output", os.DevNull, "--write-out", "%{http_code}", "--header", "Expect:", "--header", framing,
+				"--upload-file", file, fmt.Sprint(c.url("/?take="), take))
+			if string(status) != "403" {
+				t.Errorf("after %d bytes, %s: curl says %s", take, framing, status)
+			}
+		}
+	}
+}
+
 func TestCurlDoesNotSendABodyThatIsRefused(t *testing.T) {
 	findCurl(t)
 	server := newGosServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))

@@ -1,6 +1,7 @@
 package apps
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -14,6 +15,9 @@ import (
 const (
 	// keepAliveConnections is how many clients send requests at once, each over one connection.
 	keepAliveConnections = 4
+	// lateWrites is how often Go's client may dial once more on a busy machine: it gives a connection up when the answer is
+	// there and its own writer has not said for 50 ms that the request is out (net/http's maxWriteWaitBeforeConnReuse).
+	lateWrites = 3
 	// largestBody is the largest body of a request or an answer, in bytes.
 	largestBody = 256 << 10
 )
@@ -120,13 +124,13 @@ func TestTenThousandRequestsOfRandomSizesArriveWholeOverAFewConnections(t *testi
 	begin := time.Now()
 	dials := sendMany(t, c, keepAliveRequests)
 	took := time.Since(begin)
-	if dials != keepAliveConnections {
-		t.Errorf("the clients dialed %d times, want %d", dials, keepAliveConnections)
+	if most := keepAliveConnections + lateWrites; dials > most {
+		t.Errorf("the clients dialed %d times, at most %d times is needed", dials, most)
 	}
 	// At most one connection to each backend is needed for each client.
 	behind := servers[0].connections.Load() + servers[1].connections.Load()
-	if behind > keepAliveConnections*2 {
-		t.Errorf("the backends were dialed %d times, at most %d times is needed", behind, keepAliveConnections*2)
+	if most := int64(2 * dials); behind > most {
+		t.Errorf("the backends were dialed %d times, at most %d times is needed", behind, most)
 	}
 	c.wantMetric(keepAliveRequests, "culvert_exchanges_ended_total", `reason="complete"`)
 	if reused := c.metric("culvert_backend_connections_reused_total"); reused != float64(keepAliveRequests-behind) {
@@ -139,11 +143,75 @@ func TestAClientsConnectionEndsCleanlyBehindItsLastRequest(t *testing.T) {
 	const limit, requests = 50, 1000
 	server := newGosServer(t, http.HandlerFunc(sized))
 	c := startCulvert(t, []string{server.address()}, "--loops", "1", "--keep-alive-requests", fmt.Sprint(limit))
-	if dials := sendMany(t, c, requests); dials != requests/limit {
+	if dials := sendMany(t, c, requests); dials < requests/limit || dials > requests/limit+lateWrites {
 		t.Errorf("the clients dialed %d times, want %d", dials, requests/limit)
 	}
 	if behind := server.connections.Load(); behind > keepAliveConnections {
 		t.Errorf("the backend was dialed %d times for %d clients", behind, keepAliveConnections)
 	}
 	c.wantMetric(requests, "culvert_exchanges_ended_total", `reason="complete"`)
+}
+
+// pipelined is how many requests are sent without waiting for an answer.
+const pipelined = keepAliveRequests / 2
+
+func TestRequestsSentAtOnceAreAnsweredInTheirOrder(t *testing.T) {
+	server := newGosServer(t, http.HandlerFunc(sized))
+	c := startCulvert(t, []string{server.address()}, "--keep-alive-requests", "1000000")
+	connection := dialRaw(t, c.address)
+	go func() {
+		all := bufio.NewWriterSize(connection, 64<<10)
+		for i := range pipelined {
+			path := fmt.Sprintf("/length?seed=%d&size=%d HTTP/1.1\r\nHost: example.com\r\n", i, i%1000)
+			switch i % 3 {
+			case 0:
+				fmt.Fprintf(all, "GET %s\r\n", path)
+			case 1:
+				fmt.Fprintf(all, "POST %sContent-Length: 5\r\n\r\nhello", path)
+			case 2:
+				fmt.Fprintf(all, "POST %sTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", path)
+			}
+		}
+		_ = all.Flush() // a failure is that of the answers
+	}()
+	answers := bufio.NewReader(connection)
+	for i := range pipelined {
+		answer, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		var got digest
+		_, err = io.Copy(&got, answer.Body)
+		if want := digestOf(payload(uint64(i), i%1000)); err != nil || answer.StatusCode != 200 || got != want {
+			t.Fatalf("answer %d is %s with %+v, want %+v: %v", i, answer.Status, got, want, err)
+		}
+	}
+	if n := server.connections.Load(); n != 1 {
+		t.Errorf("the backend was dialed %d times", n)
+	}
+}
+
+// The end of a large answer is often read before the event that tells of it comes: that must not end the connection,
+// which is in the pool by then.
+func TestLargeAnswersKeepTheirConnectionsToTheBackend(t *testing.T) {
+	const requests = 1000
+	server := newGosServer(t, http.HandlerFunc(sized))
+	c := startCulvert(t, []string{server.address()}, "--keep-alive-requests", "1000000", "--loops", "1")
+	var busy sync.WaitGroup
+	for range keepAliveConnections {
+		client := newGosClient(t)
+		busy.Go(func() {
+			for n := range requests / keepAliveConnections {
+				r := sizedRequest{method: "GET", path: "/chunked", seed: uint64(n), asked: largestBody}
+				if err := r.send(client, c.url("")); err != nil {
+					t.Errorf("request %d: %v", n, err)
+					return
+				}
+			}
+		})
+	}
+	busy.Wait()
+	if n := server.connections.Load(); n > keepAliveConnections {
+		t.Errorf("the backend was dialed %d times, at most %d times is needed", n, keepAliveConnections)
+	}
 }

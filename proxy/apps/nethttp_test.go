@@ -231,8 +231,10 @@ func TestAnswersWithoutBodiesKeepTheirConnections(t *testing.T) {
 			}
 		}
 	}
-	if n, behind := client.dials.Load(), server.connections.Load(); n != 1 || behind != 1 {
-		t.Errorf("30 requests had %d connections to the proxy and %d from it, want 1 and 1", n, behind)
+	// Behind a HEAD whose answer declares a body the backend's connection is given up: some send the body after all.
+	const declared = 5
+	if n, behind := client.dials.Load(), server.connections.Load(); n != 1 || behind > 1+declared {
+		t.Errorf("30 requests had %d connections to the proxy and %d from it, want 1 and at most %d", n, behind, 1+declared)
 	}
 }
 

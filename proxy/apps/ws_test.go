@@ -120,3 +120,15 @@ func TestWSClosesWithItsCodes(t *testing.T) {
 		})
 	}
 }
+
+func TestWSIsToldWhyItsServerOpensNoTunnel(t *testing.T) {
+	p := newWSPair(t)
+	s := runScript(t, "ws-client.js", "ws://"+p.proxy.address+"/refused", "refused")
+	var got wsResult
+	if s.read(&got); got != (wsResult{Code: 418, Reason: "No Tunnel Here"}) {
+		t.Errorf("the client says %+v", got)
+	}
+	p.proxy.lines(1, func(l logLine) bool {
+		return l["event"] == "request" && l["uri"] == "/refused" && l["status"] == 418.0 && l["reason"] == "complete"
+	})
+}

@@ -80,6 +80,12 @@ const cases = {
 
 run(async () => {
   const ws = new WebSocket(url, { perMessageDeflate: name === 'deflate' && { threshold: 0 } });
+  if (name === 'refused') {
+    const [, answer] = await once(ws, 'unexpected-response');
+    let reason = '';
+    for await (const chunk of answer) reason += chunk;
+    return { code: answer.statusCode, reason };
+  }
   await once(ws, 'open');
   const closed = once(ws, 'close');
   const result = await cases[name](ws);

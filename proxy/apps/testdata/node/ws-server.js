@@ -1,6 +1,7 @@
 'use strict';
 
-// ws-server.js [deflate]: a WebSocket server that echoes every message, but for a few commands in text messages:
+// ws-server.js [deflate]: a WebSocket server that opens no tunnel at /refused and else echoes every message, but for a
+// few commands in text messages:
 //
 //	ping        sends a ping, and says by a line when the pong comes
 //	parts N     echoes the next message in N fragments
@@ -16,7 +17,9 @@ const { say, serve } = require('./common');
 const perMessageDeflate = process.argv[2] === 'deflate' && { threshold: 0 };
 const server = http.createServer();
 
-new WebSocketServer({ server, perMessageDeflate }).on('connection', (ws) => {
+const verifyClient = ({ req }, answer) => (req.url === '/refused' ? answer(false, 418, 'No Tunnel Here') : answer(true));
+
+new WebSocketServer({ server, perMessageDeflate, verifyClient }).on('connection', (ws) => {
   let parts = 1;
   ws.on('message', (payload, binary) => {
     const [command, value] = binary || payload.length > 32 ? [] : payload.toString().split(' ');
