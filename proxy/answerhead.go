@@ -49,6 +49,7 @@ type refusal struct {
 }
 
 var refusals = map[int]refusal{
+	200: {phrase: "OK", headers: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"},
 	400: {phrase: "Bad Request", text: "The request is malformed.\n"},
 	405: {phrase: "Method Not Allowed", text: "This method is not allowed here.\n", headers: "Allow: GET, HEAD, OPTIONS\r\n"},
 	408: {phrase: "Request Timeout", text: "The request did not arrive in time.\n"},

@@ -211,6 +211,7 @@ const (
 
 // refusalBodies are the proxy's own answers: phrase, further headers, Connection, and the text.
 var refusalBodies = map[int][4]string{
+	200: {"OK", "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS¶", "close", ""},
 	400: {"Bad Request", "", "close", "The request is malformed.\n"},
 	405: {"Method Not Allowed", "Allow: GET, HEAD, OPTIONS¶", "close", "This method is not allowed here.\n"},
 	408: {"Request Timeout", "", "close", "The request did not arrive in time.\n"},

@@ -19,6 +19,8 @@ const (
 	EndBodyTooLarge
 	// EndExpectation: an Expect other than 100-continue (417).
 	EndExpectation
+	// EndMaxForwards: an OPTIONS whose Max-Forwards is used up, which we answer ourselves (200, RFC 9110 7.6.2).
+	EndMaxForwards
 	// EndKeepAlive: a connection ended between two requests.
 	EndKeepAlive
 	// EndSilent: the client sent no byte within the head timeout, or left without any.
@@ -66,7 +68,7 @@ const (
 
 var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
 	"protocol-error", "complete", "answer-cut", "bad-answer-body", "request-cut", "body-too-large",
-	"expectation-failed", "keep-alive", "silent", "request-timeout", "bad-request",
+	"expectation-failed", "max-forwards", "keep-alive", "silent", "request-timeout", "bad-request",
 	"target-too-long", "head-too-large", "method-refused", "not-implemented", "version-refused", "bad-upgrade",
 	"upgrade-version", "client-left", "no-backend", "no-resources", "connect-failed", "connect-timeout",
 	"backend-closed", "bad-answer", "bad-upgrade-answer", "too-many-interim", "answer-timeout",
@@ -77,7 +79,7 @@ var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
 //
 // EndShutdown and EndSilent have none: nothing is answered.
 var outerStatus = map[engine.EndReason]int{
-	EndRequestCut: 400, EndBodyTooLarge: 413, EndExpectation: 417,
+	EndRequestCut: 400, EndBodyTooLarge: 413, EndExpectation: 417, EndMaxForwards: 200,
 	EndRequestTimeout: 408, EndBadRequest: 400, EndTargetTooLong: 414, EndHeadTooLarge: 431, EndMethodRefused: 405,
 	EndNotImplemented: 501, EndVersionRefused: 505, EndBadUpgrade: 400, EndUpgradeVersion: 426, EndClientLeft: 499,
 	EndNoBackend: 503, EndNoResources: 503, EndConnectFailed: 502, EndConnectTimeout: 504, EndBackendClosed: 502,

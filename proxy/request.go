@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"strconv"
+
 	"culvert/engine"
 	"culvert/proxy/http1"
 	"culvert/proxy/ws"
@@ -225,12 +227,30 @@ func (x *exchange) judgeBody(head *http1.RequestHead) bool {
 	switch {
 	case head.Expect() == http1.ExpectUnknown:
 		x.refuse(EndExpectation, engine.SideClient)
+	case usedUp(head):
+		x.refuse(EndMaxForwards, engine.SideNone)
 	case most > 0 && x.bodyLength > most:
 		x.refuse(EndBodyTooLarge, engine.SideClient)
 	default:
 		return true
 	}
 	return false
+}
+
+// usedUp tells whether a request asks to be answered here: an OPTIONS that may not be forwarded any more.
+func usedUp(head *http1.RequestHead) bool {
+	hops, ok := maxForwards(head)
+	return ok && hops == 0
+}
+
+// maxForwards returns how many more proxies an OPTIONS may pass (RFC 9110 7.6.2); ok is false where it does not say, or
+// nothing that is a number.
+func maxForwards(head *http1.RequestHead) (hops uint64, ok bool) {
+	if string(head.Method()) != "OPTIONS" {
+		return 0, false
+	}
+	hops, err := strconv.ParseUint(string(head.First(http1.FieldMaxForwards)), 10, 64)
+	return hops, err == nil
 }
 
 // idempotent tells whether doing a request of this method twice does what once does (RFC 9110 9.2.2).

@@ -53,9 +53,16 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 	default:
 		drop |= http1.ClassForwarded
 	}
+	if _, ok := maxForwards(head); ok {
+		all := keep
+		keep = func(f http1.Field) bool { return f.ID != http1.FieldMaxForwards && all(f) }
+	}
 	dst = head.AppendHeaders(dst, drop, keep)
 	if kind, _ := head.Body(); kind != http1.BodyNone && head.Expect() == http1.ExpectContinue {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
+	}
+	if hops, ok := maxForwards(head); ok {
+		dst = appendNumber(dst, "Max-Forwards: ", hops-1) // not 0: that is answered here
 	}
 	dst = appendForwarded(dst, head, facts)
 	dst = appendAnnouncements(dst, head, facts)
