@@ -38,6 +38,10 @@ var bodyCases = []hostileCase{
 	badBody("H05/bare-cr", "", "5\rhello¶0¶¶", "bare-cr"),
 	badBody("H05/second-chunk", "5¶hello¶", "-1¶x¶0¶¶", "bad-chunk-size"),
 	badBody("H05/endless-extension", "5", ";"+strings.Repeat("x", longerThan4KiB)+"¶hello¶0¶¶", "chunk-extension-too-long").with(justWhole),
+	badBody("H05/extensions-without-payload", strings.Repeat("1¶x¶", 4)+"1", "", "chunk-overhead-too-large").with(func(c *hostileCase) {
+		c.send = postChunks + strings.Repeat("1;"+strings.Repeat("e", 3999)+"¶x¶", 5) + "0¶¶"
+		c.onlyWhole = true
+	}),
 	badBody("H06/too-long", "5¶hello", "world¶0¶¶", "bad-chunk-end"),
 	badBody("H06/bare-lf", "5¶hello", "\n0¶¶", "bad-chunk-end"),
 	passed("H07/trailers", postChunks+"5¶hello¶0¶Content-Length: 5¶Transfer-Encoding: chunked¶HOST: evil¶Authorization: x¶X-Ok: 1¶¶",

@@ -56,10 +56,12 @@ type BodyScanner struct {
 	wire      int64 // bytes seen, framing included; bodyFailed: up to the offending byte
 
 	lineBytes    uint32 // of the extension, or of all trailers
-	trailers     uint32 // trailer lines begun
+	overhead     uint32 // of chunk lines beyond what their payload pays for, see beginChunk
 	maxExtension uint32
+	maxOverhead  uint32
 	maxTrailer   uint32
-	maxTrailers  uint32
+	trailers     uint16 // trailer lines begun
+	maxTrailers  uint16
 
 	phase  bodyPhase
 	kind   BodyKind
@@ -78,8 +80,9 @@ func (s *BodyScanner) Init(kind BodyKind, length int64, side Side, limits *Limit
 		kind:         kind,
 		side:         side,
 		maxExtension: uint32(limits.MaxChunkExtensionBytes),
+		maxOverhead:  uint32(limits.MaxChunkOverheadBytes),
 		maxTrailer:   uint32(limits.MaxTrailerBytes),
-		maxTrailers:  uint32(limits.MaxHeaders),
+		maxTrailers:  uint16(limits.MaxHeaders),
 	}
 	switch kind {
 	case BodyLength:

@@ -2,8 +2,12 @@ package http1
 
 import "math"
 
-// maxChunkDigits bounds a chunk size, leading zeros included.
-const maxChunkDigits = 16
+const (
+	// maxChunkDigits bounds a chunk size, leading zeros included.
+	maxChunkDigits = 16
+	// freeChunkBytes is what a chunk's framing may take, whatever its payload.
+	freeChunkBytes = 16
+)
 
 // step takes bytes from the beginning of p in the current phase and moves the phase on.
 // n is 0 when more bytes are needed or the body has failed; otherwise these n bytes are
@@ -67,14 +71,41 @@ func (s *BodyScanner) lineEnd(p []byte, at int) int {
 	return at + 2
 }
 
-// beginChunk moves on after a chunk's line (RFC 9112 7.1): size 0 is the last chunk.
-func (s *BodyScanner) beginChunk() {
-	s.lineBytes = 0
-	if s.remaining > 0 {
-		s.phase = chunkData
-	} else {
+// beginLine takes over a chunk's size, which has so many digits.
+func (s *BodyScanner) beginLine(size uint64, digits int) {
+	s.remaining, s.lineBytes = int64(size), 0
+	s.overhead += uint32(digits + len("\r\n"))
+}
+
+// endLine moves on after a chunk's line (RFC 9112 7.1), whose CR is p[at]: size 0 is the last chunk. It answers like
+// lineEnd.
+func (s *BodyScanner) endLine(p []byte, at int) int {
+	n := s.lineEnd(p, at)
+	switch {
+	case n == 0:
+	case s.remaining == 0:
+		s.lineBytes, s.overhead = 0, 0
 		s.phase = trailerName
+	case !s.payOverhead():
+		s.fail(ReasonChunkOverheadTooLarge, at)
+		return 0
+	default:
+		s.lineBytes = 0
+		s.phase = chunkData
 	}
+	return n
+}
+
+// payOverhead counts a chunk's line against its payload, as net/http does, and reports whether the limit is kept. Without
+// it, lines that are all within their own limit make a body of hardly any payload endless.
+func (s *BodyScanner) payOverhead() bool {
+	over := int64(s.overhead) + int64(s.lineBytes) - freeChunkBytes
+	over = max(over-2*min(s.remaining, math.MaxUint32), 0)
+	if over > int64(s.maxOverhead) {
+		return false
+	}
+	s.overhead = uint32(over)
+	return true
 }
 
 // stepSize waits for the whole size and the byte that ends it.
@@ -101,16 +132,14 @@ func (s *BodyScanner) stepSize(p []byte) int {
 	case digits == 0:
 		s.fail(ReasonBadChunkSize, 0)
 	case c == ';' || c == ' ' || c == '\t':
-		s.remaining, s.lineBytes = int64(size), 0
+		s.beginLine(size, digits)
 		s.phase = chunkPad
 		return digits
 	case c == '\r':
-		n := s.lineEnd(p, digits)
-		if n > 0 {
-			s.remaining = int64(size)
-			s.beginChunk()
+		if digits+1 < len(p) { // else the LF has not come: the size is read again
+			s.beginLine(size, digits)
+			return s.endLine(p, digits)
 		}
-		return n
 	default:
 		s.fail(ReasonBadChunkSize, digits)
 	}
@@ -168,11 +197,7 @@ func (s *BodyScanner) takeLineBytes(n int, most uint32, reason Reason) int {
 func (s *BodyScanner) endChunkLine(p []byte) int {
 	switch p[0] {
 	case '\r':
-		n := s.lineEnd(p, 0)
-		if n > 0 {
-			s.beginChunk()
-		}
-		return n
+		return s.endLine(p, 0)
 	case '\n':
 		s.fail(ReasonBareLF, 0)
 	default:

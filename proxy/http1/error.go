@@ -61,6 +61,7 @@ const (
 	ReasonChunkTooLarge
 	ReasonBadChunkExtension
 	ReasonChunkExtensionTooLong
+	ReasonChunkOverheadTooLarge
 	ReasonBadChunkEnd
 	ReasonTrailersTooLarge
 	ReasonTooManyTrailers
@@ -110,6 +111,7 @@ var reasons = [reasonCount]struct {
 	ReasonChunkTooLarge:         {"chunk-too-large", 400, "a chunk size has more than 16 digits or is 2^63 or more"},
 	ReasonBadChunkExtension:     {"bad-chunk-extension", 400, "a chunk size is followed by something other than an extension"},
 	ReasonChunkExtensionTooLong: {"chunk-extension-too-long", 400, "a chunk extension is over the limit"},
+	ReasonChunkOverheadTooLarge: {"chunk-overhead-too-large", 400, "the lines of chunks are too long for what the chunks hold"},
 	ReasonBadChunkEnd:           {"bad-chunk-end", 400, "chunk data is not followed by CRLF"},
 	ReasonTrailersTooLarge:      {"trailers-too-large", 431, "the trailer section is over the limit"},
 	ReasonTooManyTrailers:       {"too-many-trailers", 431, "there are more trailer lines than the limit"},

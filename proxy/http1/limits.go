@@ -23,6 +23,11 @@ type Limits struct {
 	// MaxChunkExtensionBytes bounds what stands between a chunk's size and its CRLF.
 	// In bytes, 0 to 64 KiB. Passed: 400.
 	MaxChunkExtensionBytes int
+	// MaxChunkOverheadBytes bounds by how much the lines of a body's chunks may outgrow what they announce: each may take
+	// 16 bytes and twice its payload without counting, and what it leaves of that makes up for earlier ones. RFC 9112
+	// 7.1.1 asks for a bound on all extensions together: none of them is payload, which has its own limits.
+	// In bytes, 0 to 1 MiB. Passed: 400.
+	MaxChunkOverheadBytes int
 	// MaxTrailerBytes bounds the trailer section without its last CRLF.
 	// In bytes, 0 to 1 MiB. Passed: 431.
 	MaxTrailerBytes int
@@ -36,6 +41,7 @@ var defaultLimits = Limits{
 	MaxHeaderNameBytes:     256,
 	MaxConnectionOptions:   64,
 	MaxChunkExtensionBytes: 4 << 10,
+	MaxChunkOverheadBytes:  16 << 10,
 	MaxTrailerBytes:        8 << 10,
 }
 
@@ -54,6 +60,7 @@ func (l *Limits) Validate() error {
 		{"MaxHeaderNameBytes", l.MaxHeaderNameBytes, 16, 1024},
 		{"MaxConnectionOptions", l.MaxConnectionOptions, 8, 256},
 		{"MaxChunkExtensionBytes", l.MaxChunkExtensionBytes, 0, 64 << 10},
+		{"MaxChunkOverheadBytes", l.MaxChunkOverheadBytes, 0, 1 << 20},
 		{"MaxTrailerBytes", l.MaxTrailerBytes, 0, 1 << 20},
 	}
 	for _, r := range ranges {

@@ -249,6 +249,7 @@ func TestLimitsAreSettings(t *testing.T) {
 	for _, c := range []struct{ input, want string }{
 		{"0¶¶", "done"},
 		{"0;¶¶", "400 chunk-extension-too-long"},
+		{"1;a¶x¶0¶¶", "400 chunk-extension-too-long"},
 		{"0¶a:¶¶", "431 trailers-too-large"},
 	} {
 		var s BodyScanner

@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	bodyStateVersion = 1
+	bodyStateVersion = 2
 	// BodyStateBytes is the size of what AppendState appends.
-	BodyStateBytes = 6 + 3*8 + 5*4
+	BodyStateBytes = 6 + 3*8 + 5*4 + 2*2
 )
 
 // ErrBodyState is returned by RestoreState for bytes that AppendState cannot have written.
@@ -22,10 +22,11 @@ func (s *BodyScanner) AppendState(dst []byte) []byte {
 	for _, value := range [...]int64{s.remaining, s.payload, s.wire} {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(value))
 	}
-	for _, value := range [...]uint32{s.lineBytes, s.trailers, s.maxExtension, s.maxTrailer, s.maxTrailers} {
+	for _, value := range [...]uint32{s.lineBytes, s.overhead, s.maxExtension, s.maxOverhead, s.maxTrailer} {
 		dst = binary.LittleEndian.AppendUint32(dst, value)
 	}
-	return dst
+	dst = binary.LittleEndian.AppendUint16(dst, s.trailers)
+	return binary.LittleEndian.AppendUint16(dst, s.maxTrailers)
 }
 
 // RestoreState replaces the scanner by the one whose state begins state, and returns
@@ -47,11 +48,12 @@ func (s *BodyScanner) RestoreState(state []byte) (rest []byte, err error) {
 		*value = int64(binary.LittleEndian.Uint64(words))
 		words = words[8:]
 	}
-	for _, value := range [...]*uint32{&restored.lineBytes, &restored.trailers,
-		&restored.maxExtension, &restored.maxTrailer, &restored.maxTrailers} {
+	for _, value := range [...]*uint32{&restored.lineBytes, &restored.overhead,
+		&restored.maxExtension, &restored.maxOverhead, &restored.maxTrailer} {
 		*value = binary.LittleEndian.Uint32(words)
 		words = words[4:]
 	}
+	restored.trailers, restored.maxTrailers = binary.LittleEndian.Uint16(words), binary.LittleEndian.Uint16(words[2:])
 	if !restored.valid() {
 		return nil, ErrBodyState
 	}
@@ -85,6 +87,13 @@ func (s *BodyScanner) validPhase() bool {
 // validCounts reports whether the counters are within what the phase allows.
 func (s *BodyScanner) validCounts() bool {
 	dropping := s.flags&flagDropTrailer != 0
+	mostOverhead := int64(s.maxOverhead)
+	if s.phase == chunkPad || s.phase == chunkExtension || s.phase == bodyFailed {
+		mostOverhead += maxChunkDigits + int64(len("\r\n")) // of a line that is not whole
+	}
+	if int64(s.overhead) > mostOverhead {
+		return false
+	}
 	switch s.phase {
 	case bodyFailed:
 		return s.remaining >= 0
