@@ -1,11 +1,9 @@
 package http1
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"net/http/httputil"
 	"slices"
 	"strings"
@@ -58,8 +56,6 @@ func checkRequestHead(t *testing.T, data []byte, seed uint64) {
 	if v.String() != "ok" {
 		return
 	}
-	compareWithNetHTTP(t, data, &head)
-
 	written := AppendRequestLine(nil, head.Method(), head.AppendTarget(nil))
 	if head.Host() == nil {
 		return // HTTP/1.0: there is no host to write an HTTP/1.1 head with
@@ -71,7 +67,6 @@ func checkRequestHead(t *testing.T, data []byte, seed uint64) {
 		t.Fatalf("%q was written as %q: %d, %v", data[:v.n], written, n, err)
 	}
 	compareRequests(t, &head, &again)
-	compareWithNetHTTP(t, written, &again)
 
 	twice := AppendRequestLine(nil, again.Method(), again.AppendTarget(nil))
 	twice = AppendEnd(again.AppendHeaders(twice, 0, nil))
@@ -112,53 +107,6 @@ func compareFields(t *testing.T, a, b *Fields) {
 	}
 }
 
-// compareWithNetHTTP demands that net/http accepts what we accept and reads the same.
-// Known to differ, and left out: equal lengths in a list or spelled differently (net/http
-// refuses them; what is written for them is compared all the same), and a Trailer header
-// (net/http judges and removes it).
-func compareWithNetHTTP(t *testing.T, data []byte, head *RequestHead) {
-	t.Helper()
-	if foldsLengths(&head.Fields) || head.Has(FieldTrailer) {
-		return
-	}
-	data = bytes.TrimPrefix(data, []byte("\r\n"))
-	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(data)))
-	if err != nil {
-		t.Fatalf("net/http refuses what was accepted: %v\n%q", err, data)
-	}
-	if request.Method != string(head.Method()) || request.RequestURI != string(head.Target()) ||
-		request.Proto != head.Version().String() || request.Host != string(head.Host()) ||
-		request.Close == head.KeepAlive() {
-		t.Fatalf("net/http reads %s %s %s host=%q close=%v\nwe read %s", request.Method,
-			request.RequestURI, request.Proto, request.Host, request.Close, dumpHead(head))
-	}
-	kind, length := head.Body()
-	if kind == BodyChunked {
-		length = -1
-	}
-	if request.ContentLength != length || (len(request.TransferEncoding) > 0) != (kind == BodyChunked) {
-		t.Fatalf("net/http: length %d, coding %v; we: %v, %d", request.ContentLength,
-			request.TransferEncoding, kind, length)
-	}
-	for i := range head.Len() {
-		field := head.At(i)
-		switch field.ID { // net/http moves or folds these
-		case FieldHost, FieldContentLength, FieldTransferEncoding:
-			continue
-		}
-		name := string(field.Name)
-		if theirs := request.Header.Values(name); !slices.Equal(theirs, fieldValues(&head.Fields, name)) {
-			t.Fatalf("%s: net/http reads %q, we read %q", name, theirs, fieldValues(&head.Fields, name))
-		}
-	}
-}
-
-// foldsLengths reports whether Content-Length takes more than comparing strings.
-func foldsLengths(f *Fields) bool {
-	values := fieldValues(f, "Content-Length")
-	return slices.ContainsFunc(values, func(v string) bool { return v != values[0] || strings.Contains(v, ",") })
-}
-
 func fieldValues(f *Fields, name string) (values []string) {
 	for i := range f.Len() {
 		if field := f.At(i); EqualFold(field.Name, name) {
@@ -182,8 +130,6 @@ func checkResponseHead(t *testing.T, data []byte, seed uint64) {
 	if v.String() != "ok" {
 		return
 	}
-	compareResponseWithNetHTTP(t, data, &head)
-
 	written := AppendStatusLine(nil, head.Status(), head.Phrase())
 	written = AppendEnd(head.AppendHeaders(written, 0, nil))
 	n, err := again.Parse(exact(written), nil)
@@ -200,28 +146,6 @@ func checkResponseHead(t *testing.T, data []byte, seed uint64) {
 		t.Fatalf("read %s\nwritten %s", dumpHead(&head), dumpHead(&again))
 	}
 	compareFields(t, &head.Fields, &again.Fields)
-}
-
-// compareResponseWithNetHTTP is compareWithNetHTTP for responses.
-func compareResponseWithNetHTTP(t *testing.T, data []byte, head *ResponseHead) {
-	t.Helper()
-	if foldsLengths(&head.Fields) || head.Has(FieldTrailer) {
-		return
-	}
-	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(data)), nil)
-	if err != nil {
-		t.Fatalf("net/http refuses what was accepted: %v\n%q", err, data)
-	}
-	kind, length := head.Body([]byte("GET"))
-	if kind == BodyChunked || kind == BodyUntilClose || head.Interim() || head.Status() == 101 {
-		length = -1 // net/http takes bytes behind a 1xx for its body
-	}
-	if response.StatusCode != head.Status() || response.Proto != head.Version().String() ||
-		head.Status() >= 200 && response.ContentLength != length ||
-		head.Status() >= 200 && (len(response.TransferEncoding) > 0) != head.Chunked() {
-		t.Fatalf("net/http reads %d %s %d %v\nwe read %s", response.StatusCode, response.Proto,
-			response.ContentLength, response.TransferEncoding, dumpHead(head))
-	}
 }
 
 func FuzzBodyScanner(f *testing.F) {
