@@ -107,6 +107,14 @@ var hostDifferences = []difference{
 
 var targetDifferences = []difference{
 	{
+		id: "target-missing", who: onlyNetHTTP, aspect: accepting, reasons: []Reason{ReasonBadRequestLine},
+		what: "the method is CONNECT, and between the two spaces behind it there is no target",
+		why:  "RFC 9112 3: there is always one, of CONNECT the authority form (3.2.3)",
+		holds: func(c *comparison, _ finding, at int) bool {
+			return strings.HasPrefix(c.startLine(), "CONNECT  ") && at == len("CONNECT ")
+		},
+		examples: []example{{"", "CONNECT  HTTP/1.1¶Host: a¶¶"}},
+	}, {
 		id: "target-asterisk", who: onlyNetHTTP, aspect: accepting, reasons: []Reason{ReasonBadTarget},
 		what: "the target is * and the method is not OPTIONS",
 		why:  "RFC 9112 3.2.4: this form is for OPTIONS only",

@@ -141,6 +141,12 @@ func (l *likeNetHTTP) checkPassedOn(t testing.TB) {
 	if !same || b.whole && b.left > 0 {
 		t.Fatalf("read %+v\n%s%.2000q\npassed on as %+v %.2000q", c.ours, c.kind(), c.input, again.ours, l.out)
 	}
+	if c.answers == "" {
+		compareRequests(t, &c.request, &again.request)
+	} else if compareFields(t, c.fields, again.fields); c.response.Status() != again.response.Status() ||
+		!bytes.Equal(c.response.Phrase(), again.response.Phrase()) {
+		t.Fatalf("%.2000q\npassed on as %.2000q", c.input, l.out)
+	}
 }
 
 // TestDifferences shows that each difference exists, and that it is recognised as itself.

@@ -77,7 +77,7 @@ func checkRequestHead(t *testing.T, data []byte, seed uint64) {
 
 // compareRequests demands that b, read from what was written for a, means the same. The
 // version is the one exception: a proxy speaks its own.
-func compareRequests(t *testing.T, a, b *RequestHead) {
+func compareRequests(t testing.TB, a, b *RequestHead) {
 	t.Helper()
 	aQuery, aHas := a.Query()
 	bQuery, bHas := b.Query()
@@ -92,7 +92,7 @@ func compareRequests(t *testing.T, a, b *RequestHead) {
 }
 
 // compareFields demands the same headers but for those that writing makes plain.
-func compareFields(t *testing.T, a, b *Fields) {
+func compareFields(t testing.TB, a, b *Fields) {
 	t.Helper()
 	plain := func(f *Fields) (list []string) {
 		for i := range f.Len() {

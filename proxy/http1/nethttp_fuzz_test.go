@@ -1,6 +1,10 @@
 package http1
 
-import "testing"
+import (
+	"testing"
+
+	"culvert/proxy/http1/http1test"
+)
 
 // messageSeeds are messages that are right, nearly right and wrong, with bytes behind them. '¶' is CRLF.
 func messageSeeds() (seeds []example) {
@@ -37,9 +41,9 @@ func addMessages(f *testing.F, add func(input []byte, answers string)) {
 			add(input, e.answers)
 		}
 	}
-	g := newGrammar()
+	g := http1test.NewGrammar()
 	for n := range uint64(fromGrammar) {
-		input, answers := g.message(2, n)
+		input, answers := g.Message(2, n)
 		add(append([]byte(nil), input...), answers)
 	}
 }
