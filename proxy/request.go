@@ -197,17 +197,11 @@ func (x *exchange) judgeResources() bool {
 
 // judgeUpgrade decides what the request asks for; false: it was refused.
 func (x *exchange) judgeUpgrade(head *http1.RequestHead) bool {
-	check := &x.shard.check
-	check.Begin(head.Method(), !x.http10)
-	for i := range head.Len() {
-		field := head.At(i)
-		check.Observe(field.Name, field.Value)
-	}
-	decision := check.Decide()
+	decision := x.shard.decideUpgrade(head)
 	switch decision.Action {
 	case ws.Upgrade:
 		x.upgrade = true
-		x.offer = check.Offer()
+		x.offer = x.shard.check.Offer()
 	case ws.Refuse:
 		x.record.detail = decision.Reason.String()
 		reason := EndBadUpgrade
@@ -218,6 +212,16 @@ func (x *exchange) judgeUpgrade(head *http1.RequestHead) bool {
 		return false
 	}
 	return true
+}
+
+// decideUpgrade looks at a request's head with the shard's check.
+func (h *shard) decideUpgrade(head *http1.RequestHead) ws.Decision {
+	h.check.Begin(head.Method(), head.Version() == http1.HTTP11)
+	for i := range head.Len() {
+		field := head.At(i)
+		h.check.Observe(field.Name, field.Value)
+	}
+	return h.check.Decide()
 }
 
 // judgeBody notes how the request's body is framed; false: the request was refused for it.
