@@ -3,6 +3,7 @@ package echo
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	gobwas "github.com/gobwas/ws"
+
+	"culvert/bench/page"
 )
 
 type client struct {
@@ -127,6 +130,75 @@ func TestWhatIsNoUpgradeIsRefused(t *testing.T) {
 		_, _ = c.Write(append(wire, make([]byte, 16)...))
 		if rest, _ := io.ReadAll(c); len(rest) > 0 {
 			t.Errorf("%s: came back as %d bytes", name, len(rest))
+		}
+	}
+}
+
+// TestDocumentsAreServed: one after the other and pipelined, of sizes around every limit, and then comes an upgrade.
+func TestDocumentsAreServed(t *testing.T) {
+	for _, o := range []Options{{}, {Delay: time.Millisecond}} {
+		conn, err := net.Dial("tcp", start(t, o).Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		reader := bufio.NewReader(conn)
+		sizes := []int{1, 16, 17, 125, copiedBytes - 1, copiedBytes, copiedBytes + 1, 65536, 1 << 20, 3<<20 + 1}
+		request := func(n int) string {
+			target := page.AppendTarget(nil, sizes[n], page.NewNumber(uint64(n)))
+			return "GET " + string(target) + " HTTP/1.1\r\nHost: x\r\n\r\n"
+		}
+		want := func(n int) {
+			t.Helper()
+			answer, err := http.ReadResponse(reader, nil)
+			if err != nil || answer.StatusCode != http.StatusOK || answer.ContentLength != int64(sizes[n]) || answer.Close {
+				t.Fatalf("%d bytes: %+v, %v", sizes[n], answer, err)
+			}
+			number := page.NewNumber(uint64(n))
+			body, err := io.ReadAll(answer.Body)
+			if err != nil || len(body) != sizes[n] || !page.Matches(&number, sizes[n], 0, body) {
+				t.Errorf("%d bytes of %d are not the document: %v", len(body), sizes[n], err)
+			}
+		}
+		all := ""
+		for n := range sizes {
+			_, _ = io.WriteString(conn, request(n))
+			want(n)
+			all += request(n)
+		}
+		go func() { _, _ = io.WriteString(conn, all) }()
+		for n := range sizes {
+			want(n)
+		}
+		upgraded, _, _, err := gobwas.Dialer{NetDial: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}.
+			Dial(t.Context(), "ws://x/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{t, upgraded}
+		c.send(true, gobwas.OpText, []byte("and now frames"), 3)
+		c.want(true, gobwas.OpText, []byte("and now frames"))
+	}
+}
+
+// TestWhatIsNoDocumentIsRefused: nothing but a GET without a body is answered.
+func TestWhatIsNoDocumentIsRefused(t *testing.T) {
+	s := start(t, Options{})
+	const target, host = "/bytes/125?00000000000000ff", "Host: x\r\n"
+	for _, request := range []string{
+		"HEAD " + target + " HTTP/1.1\r\n" + host, "GET " + target + " HTTP/1.0\r\n" + host,
+		"GET " + target + " HTTP/1.1\r\nContent-Length: 1\r\n" + host, "GET /bytes/125 HTTP/1.1\r\n" + host,
+	} {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.WriteString(conn, request+"\r\n")
+		if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: answered %v, %v", request, answer, err)
 		}
 	}
 }

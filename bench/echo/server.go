@@ -121,7 +121,7 @@ func (s *Server) Ended() <-chan struct{} { return s.served }
 
 // prepare gives a new connection its session, before the first byte is read.
 func (s *Server) prepare(connection netpoll.Connection) context.Context {
-	session := &session{server: s, connection: connection}
+	session := &session{server: s, connection: connection, request: &request{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -3,12 +3,10 @@ package echo
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/cloudwego/netpoll"
 	gobwas "github.com/gobwas/ws"
 
-	"culvert/proxy/http1"
 	"culvert/proxy/ws"
 )
 
@@ -19,27 +17,26 @@ const (
 )
 
 var (
-	errNotUpgrade = errors.New("not a WebSocket upgrade")
-	errFrame      = errors.New("not a client's frame")
-	errOver       = errors.New("the close handshake is over")
+	errRefused = errors.New("neither a WebSocket upgrade nor a document")
+	errFrame   = errors.New("not a client's frame")
+	errOver    = errors.New("the close handshake is over")
 )
 
-// session is one connection: first a request's head, then frames. netpoll runs one handler of it at a time.
+// session is one connection: first requests' heads, then frames. netpoll runs one handler of it at a time.
 type session struct {
 	server     *Server
 	connection netpoll.Connection
-	upgraded   bool
+	request    *request // nil: upgraded
 }
 
 // serve takes all that has come, and waits where that ends within a head or a frame: netpoll would call it again at
 // once for what is left.
 func (s *session) serve() error {
 	reader := s.connection.Reader()
-	if !s.upgraded {
-		if err := s.upgrade(reader); err != nil {
+	for s.request != nil && reader.Len() > 0 {
+		if err := s.answer(reader); err != nil {
 			return err
 		}
-		s.upgraded = true
 	}
 	for reader.Len() > 0 {
 		if err := s.frame(reader); err != nil {
@@ -47,55 +44,6 @@ func (s *session) serve() error {
 		}
 	}
 	return s.flush(reader)
-}
-
-// upgrade reads the request and answers it: 101 or 400.
-func (s *session) upgrade(reader netpoll.Reader) error {
-	var head http1.RequestHead
-	for {
-		received, err := reader.Peek(max(reader.Len(), 1))
-		if err != nil {
-			return err
-		}
-		n, failure := head.Parse(received, nil)
-		if failure != nil {
-			return failure
-		}
-		if n > 0 {
-			reply, accepted := answerTo(&head)
-			if err := reader.Skip(n); err != nil {
-				return err
-			}
-			if err := s.emit(reply); err != nil {
-				return err
-			}
-			if !accepted {
-				_ = s.flush(reader)
-				return errNotUpgrade
-			}
-			return nil
-		}
-		if _, err := reader.Peek(len(received) + 1); err != nil {
-			return err
-		}
-	}
-}
-
-// answerTo judges a request and builds the answer.
-func answerTo(head *http1.RequestHead) (reply []byte, accepted bool) {
-	var check ws.RequestCheck
-	check.Begin(head.Method(), head.Version() == http1.HTTP11)
-	for i := range head.Len() {
-		field := head.At(i)
-		check.Observe(field.Name, field.Value)
-	}
-	if check.Decide().Action != ws.Upgrade {
-		return []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), false
-	}
-	offer := check.Offer()
-	accept := ws.AcceptKey(offer.Key())
-	return fmt.Appendf(nil, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Accept: %s\r\n\r\n", accept[:]), true
 }
 
 // frame answers the next frame.
