@@ -10,14 +10,8 @@ import (
 	"culvert/engine"
 )
 
-const (
-	// MaxConcurrency is the most cycles under way of a ConnectPlan.
-	MaxConcurrency = 65_536
-	// coolingNanos is how long a slot rests after a cycle that failed: who refuses at once is not hammered.
-	coolingNanos = 20_000_000
-)
-
-var errNotStarted = errors.New("a cycle was not begun in time: the rate is above what is possible")
+// MaxConcurrency is the most cycles under way of a ConnectPlan, and the most connections of a GetPlan.
+const MaxConcurrency = 65_536
 
 // ConnectPlan says how connections are made: each cycle connects, upgrades, sends one message, compares its echo and
 // closes by the close handshake.
@@ -100,140 +94,28 @@ func Connects(ctx context.Context, target Target, p ConnectPlan) (Result, error)
 
 // connectJob is a ConnectPlan on one loop.
 type connectJob struct {
-	meter
-	station *station
-	timeout int64
-	rate    float64
-	phase   float64
-	pacer   *pacer
-	waiting []int64 // intended times of cycles that are due and found no free tunnel
-
+	cycles
 	free    []*tunnel // the one that has been free for longest first
-	cooling engine.Timer
-	resting int // tunnels that failed and are free again when cooling fires
-	most    int
-	active  int
-
-	count   int
-	bounded bool
-	budget  int
-	spoiled bool // the echo just compared was wrong
-	stopped bool
-	over    bool
-	done    chan struct{}
+	spoiled bool      // the echo just compared was wrong
 }
 
 func newConnectJob(s *station, p *ConnectPlan, i int) *connectJob {
-	j := &connectJob{
-		meter: newMeter(), station: s, timeout: int64(p.Timeout), most: part(p.Concurrency, i, p.Loops),
-		count: part(p.Count, i, p.Loops), free: append([]*tunnel(nil), s.tunnels...), done: make(chan struct{}),
-		rate: p.Rate / float64(p.Loops), phase: float64(i) / float64(p.Loops),
-	}
-	if p.Count > 0 && j.count == 0 {
-		j.count = -1 // others make them all
-	}
-	j.cooling.Init(j)
+	j := &connectJob{free: append([]*tunnel(nil), s.tunnels...)}
+	j.cycles.init(j, s, cyclePlan{
+		most: part(p.Concurrency, i, p.Loops), count: p.Count, rate: p.Rate, timeout: p.Timeout, loop: i, loops: p.Loops,
+	})
 	return j
 }
 
-func (j *connectJob) start(now int64) {
-	if j.rate > 0 {
-		var err error
-		if j.pacer, err = startPacer(j.station, j.rate, j.phase, now, j.due); err != nil {
-			j.fail(1, err)
-			j.stopped = true
-		}
-	}
-	j.fill(now)
-}
-
-func (j *connectJob) begin(now int64) {
-	j.meter.begin(j.station.loop, now)
-	if j.count != 0 {
-		j.bounded, j.budget = true, max(j.count, 0)
-	}
-}
-
-func (j *connectJob) stop(now int64) {
-	j.meter.end(j.station.loop, now)
-	j.halt()
-	if n := len(j.waiting); n > 0 {
-		j.fail(uint64(n), errNotStarted)
-		j.waiting = nil
-	}
-	j.check()
-}
-
-func (j *connectJob) halt() {
-	j.stopped = true
-	j.pacer.stop()
-}
-
-func (j *connectJob) finished() <-chan struct{} { return j.done }
-
-func (j *connectJob) figures() *meter { return &j.meter }
-
-func (j *connectJob) check() {
-	if j.bounded && j.budget == 0 {
-		j.halt()
-	}
-	if !j.over && j.stopped && j.active == 0 && len(j.waiting) == 0 {
-		j.over = true
-		close(j.done)
-	}
-}
-
-func (j *connectJob) allowed() bool {
-	if j.stopped || j.bounded && j.budget == 0 {
-		return false
-	}
-	j.budget--
-	return true
-}
-
-// fill begins as many cycles as may be under way.
-func (j *connectJob) fill(now int64) {
-	for j.active+j.resting < j.most {
-		switch {
-		case len(j.waiting) > 0:
-			intended := j.waiting[0]
-			j.waiting = j.waiting[1:]
-			j.cycle(intended, now)
-		case j.rate == 0 && j.allowed():
-			j.cycle(now, now)
-		default:
-			j.check()
-			return
-		}
-	}
-	j.check()
-}
-
-// cycle begins one.
+// cycle implements cycler: a free tunnel is dialed.
 func (j *connectJob) cycle(intended, now int64) {
 	t := j.free[0]
 	j.free = append(j.free[:0], j.free[1:]...)
-	if j.rate > 0 && j.counts(intended) {
-		recordIn(j.lateness, now-intended)
-	}
-	j.active++
 	if err := t.dial(now + j.timeout); err != nil {
-		j.failed(t, err)
+		j.free = append(j.free, t)
+		j.failed(err)
 	}
 	t.began = intended
-}
-
-func (j *connectJob) due(intended, now int64) {
-	switch {
-	case !j.allowed():
-		j.check()
-		return
-	case len(j.waiting) >= maxUnderWay:
-		j.fail(1, errNotStarted)
-		return
-	}
-	j.waiting = append(j.waiting, intended)
-	j.fill(now)
 }
 
 func (j *connectJob) opened(t *tunnel, now int64) {
@@ -259,39 +141,19 @@ func (j *connectJob) echoed(t *tunnel, _ int, now int64) {
 }
 
 func (j *connectJob) ended(t *tunnel, err error) {
+	j.free = append(j.free, t)
 	if err != nil {
-		j.failed(t, err)
+		j.failed(err)
 		return
 	}
 	if t.returned != 0 {
 		j.meter.record(t.began, t.returned, true)
 	}
-	j.active--
-	j.free = append(j.free, t)
-	j.fill(engine.Monotonic())
-}
-
-// failed lets a tunnel rest whose cycle failed.
-func (j *connectJob) failed(t *tunnel, err error) {
-	j.fail(1, err)
-	j.active--
-	j.resting++
-	j.free = append(j.free, t)
-	if !j.cooling.Armed() {
-		j.station.loop.Wheel.Arm(&j.cooling, engine.Monotonic()+coolingNanos)
-	}
-	j.check()
-}
-
-// OnTimer implements engine.TimerHandler: those who rested go on.
-func (j *connectJob) OnTimer(_ *engine.Timer, now int64) {
-	j.resting = 0
-	j.fill(now)
+	j.finish(engine.Monotonic())
 }
 
 func (j *connectJob) abandon() {
-	j.halt()
-	j.station.loop.Wheel.Cancel(&j.cooling)
+	j.cycles.abandon()
 	for _, t := range j.station.tunnels {
 		if t.phase != phaseOver {
 			t.end(errUnanswered)
