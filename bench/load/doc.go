@@ -1,5 +1,6 @@
 // Package load measures WebSocket servers and proxies from outside: it opens tunnels, sends messages that are known to
-// the last byte, compares every echo, and tells how long each took.
+// the last byte, compares every echo, and tells how long each took. It fetches documents by ordinary requests, too, and
+// compares them as well.
 //
 //	fleet, err := load.Open(ctx, load.Target{Addresses: addresses}, load.FleetOptions{Tunnels: 1000})
 //	...

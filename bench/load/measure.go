@@ -26,7 +26,6 @@ type Snapshot struct {
 
 // job is a measurement on one loop. Its methods are called on the loop.
 type job interface {
-	task
 	// start begins to send.
 	start(now int64)
 	// begin is where the measured part begins, stop where it ends: nothing new is begun from then on.

@@ -14,6 +14,7 @@ type meter struct {
 	from, until        int64 // Monotonic ns
 	messages           uint64
 	errors, mismatches uint64
+	connections        uint64 // that Gets made
 	latency, lateness  *hdr.Histogram
 	firstError         string
 	busyNanos          uint64 // of the loop, at begin and then from begin to end
@@ -30,7 +31,7 @@ func (m *meter) counts(intended int64) bool { return intended >= m.from && inten
 func (m *meter) record(intended, now int64, right bool) {
 	switch {
 	case !right:
-		m.mismatches++ // at any time: a wrong echo is never in order
+		m.mismatches++ // at any time: a wrong one is never in order
 	case m.counts(intended):
 		m.messages++
 		recordIn(m.latency, now-intended)
@@ -61,6 +62,7 @@ func sum(meters []*meter, size int, seconds, cpu float64) Result {
 		r.Messages += m.messages
 		r.Errors += m.errors
 		r.Mismatches += m.mismatches
+		r.Connections += m.connections
 		latency.Merge(m.latency)
 		lateness.Merge(m.lateness)
 		if r.FirstError == "" {

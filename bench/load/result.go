@@ -10,10 +10,10 @@ import (
 
 // Errors that a measurement ends with, beside those of its plan and of its context. Its Result counts how many.
 var (
-	// ErrMismatch: an echo was not what had been sent.
-	ErrMismatch = errors.New("an echo was not what had been sent")
-	// ErrBroken: tunnels ended, or messages were not answered in time.
-	ErrBroken = errors.New("tunnels broke or did not answer")
+	// ErrMismatch: an echo was not what had been sent, or an answer not what was asked for.
+	ErrMismatch = errors.New("what came back was not what belongs there")
+	// ErrBroken: tunnels or connections ended, or messages were not answered in time.
+	ErrBroken = errors.New("connections broke or did not answer")
 )
 
 const (
@@ -29,10 +29,12 @@ const (
 // Result is what a measurement found.
 type Result struct {
 	// Messages is how many were sent in the measured part and came back right, Bytes their payload (one way). For
-	// Connects it is the number of whole cycles.
+	// Connects it is the number of whole cycles, for Gets that of right answers.
 	Messages, Bytes uint64
-	// Errors counts messages that did not come back and cycles that failed, Mismatches echoes that were wrong.
+	// Errors counts messages that did not come back and cycles that failed, Mismatches echoes and answers that were wrong.
 	Errors, Mismatches uint64
+	// Connections is how many Gets made in the measured part.
+	Connections uint64
 	// Seconds is the length of the measured part.
 	Seconds float64
 	// Latency is that of the messages counted.
@@ -96,6 +98,7 @@ type resultJSON struct {
 	Bytes             uint64  `json:"bytes"`
 	Errors            uint64  `json:"errors"`
 	Mismatches        uint64  `json:"mismatches"`
+	Connections       uint64  `json:"connections,omitempty"`
 	Seconds           float64 `json:"seconds"`
 	MessagesPerSecond float64 `json:"messages_per_second"`
 	BytesPerSecond    float64 `json:"bytes_per_second"`
@@ -118,7 +121,7 @@ type resultJSON struct {
 func (r Result) MarshalJSON() ([]byte, error) {
 	l := &r.Latency
 	return json.Marshal(resultJSON{
-		Messages: r.Messages, Bytes: r.Bytes, Errors: r.Errors, Mismatches: r.Mismatches, Seconds: r.Seconds,
+		Messages: r.Messages, Bytes: r.Bytes, Errors: r.Errors, Mismatches: r.Mismatches, Connections: r.Connections, Seconds: r.Seconds,
 		MessagesPerSecond: r.MessagesPerSecond(), BytesPerSecond: r.BytesPerSecond(),
 		LatencyMin: l.Min, LatencyP50: l.P50, LatencyP90: l.P90, LatencyP99: l.P99, LatencyP999: l.P999,
 		LatencyMax: l.Max, LatencyMean: l.Mean, SendLatenessP99: r.SendLateness.P99,

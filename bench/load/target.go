@@ -8,7 +8,7 @@ import (
 	"culvert/proxy/ws"
 )
 
-// Target is where the tunnels go. It is not changed.
+// Target is where tunnels and requests go. It is not changed.
 type Target struct {
 	// Addresses are those of the proxy or the backend, used in turn.
 	Addresses []netip.AddrPort
