@@ -12,7 +12,7 @@ import (
 	"culvert/cmd/internal/settings"
 )
 
-// backendCommand is the echo backend.
+// backendCommand is the backend: it echoes, and answers requests for documents.
 type backendCommand struct {
 	Listen     netip.AddrPort `default:"127.0.0.1:9001" placeholder:"ADDRESS" allowed:"an address and a port, such as 127.0.0.1:9001 or [::1]:0; port 0 takes a free one" help:"Listen here."`
 	Pollers    int            `default:"1" placeholder:"POLLERS" min:"1" max:"64" help:"Pollers of netpoll."`

@@ -22,20 +22,32 @@ type grammar struct {
 	Echo    echoCommand    `cmd:"" help:"Measure echoes over open tunnels: latency and throughput."`
 	Idle    idleCommand    `cmd:"" help:"Hold tunnels open."`
 	Connect connectCommand `cmd:"" help:"Measure connecting: connect, upgrade, one echo, close."`
-	Backend backendCommand `cmd:"" help:"Be the echo backend."`
+	Get     getCommand     `cmd:"" help:"Measure ordinary requests over kept connections."`
+	Backend backendCommand `cmd:"" help:"Be the backend: echo messages, answer requests."`
 	peersCommands
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
-// targetFlags say where the tunnels go.
-type targetFlags struct {
+// addressFlags say where connections go.
+type addressFlags struct {
 	Target []netip.AddrPort `required:"" placeholder:"ADDRESS" allowed:"an address and a port, such as 127.0.0.1:8080 or [::1]:8080" help:"Connect to this proxy or backend; repeatable, then in turn."`
-	Path   string           `default:"/" placeholder:"PATH" help:"The request's path and query."`
 	Source []netip.Addr     `placeholder:"ADDRESS" allowed:"addresses of this machine, such as 127.0.0.2" help:"Connect from here, in turn; repeatable. Each address has ports of its own."`
 }
 
+func (f *addressFlags) target() load.Target {
+	return load.Target{Addresses: f.Target, Sources: f.Source}
+}
+
+// targetFlags say where the tunnels go.
+type targetFlags struct {
+	addressFlags
+	Path string `default:"/" placeholder:"PATH" help:"The request's path and query."`
+}
+
 func (f *targetFlags) target() load.Target {
-	return load.Target{Addresses: f.Target, Path: f.Path, Sources: f.Source}
+	target := f.addressFlags.target()
+	target.Path = f.Path
+	return target
 }
 
 // AfterApply is called by kong once the flags are set.
@@ -118,13 +130,14 @@ func helpAsked(parser *kong.Kong, args []string) (topic string, asked bool) {
 }
 
 const (
-	helpIntroduction = `Culvert-bench measures WebSocket proxies from outside. Every echo is compared byte by byte.
+	helpIntroduction = `Culvert-bench measures WebSocket proxies from outside. Every echo and every answer is compared byte by byte.
 
   culvert-bench backend --listen 127.0.0.1:9001
   culvert-bench echo --target 127.0.0.1:8080 --tunnels 100 --size 125B --duration 10s
   culvert-bench echo --target 127.0.0.1:8080 --tunnels 1000 --rate 5000 --json
   culvert-bench idle --target 127.0.0.1:8080 --tunnels 10000 --hold 60s
   culvert-bench connect --target 127.0.0.1:8080 --concurrency 16
+  culvert-bench get --target 127.0.0.1:8080 --connections 16 --size 1MiB
   culvert-bench help [command]
 
 Commands

@@ -48,7 +48,7 @@ func backend(t *testing.T) string {
 // TestAWrongCommandLine is one line on standard error that says what is wrong and what is allowed, and status 2.
 func TestAWrongCommandLine(t *testing.T) {
 	const to = "--target 127.0.0.1:1 "
-	const commands = "echo, idle, connect, backend"
+	const commands = "echo, idle, connect, get, backend"
 	for _, c := range []struct{ args, want string }{
 		{"", "no command; allowed: " + commands},
 		{"nonsense", "unknown command nonsense; allowed: " + commands},
@@ -87,6 +87,12 @@ func TestAWrongCommandLine(t *testing.T) {
 		{"idle " + to + "--touch 100MiB", "--touch 100MiB: above the maximum"},
 		{"connect " + to + "--concurrency 0", "--concurrency 0: below the minimum; allowed: 1 to 65536"},
 		{"connect " + to + "--count -1", "--count -1: below the minimum"},
+		{"get", "missing: --target=ADDRESS"},
+		{"get " + to + "--connections 0", "--connections 0: below the minimum; allowed: 1 to 65536"},
+		{"get " + to + "--size 65MiB", "--size 65MiB: above the maximum; allowed: 1B to 64MiB"},
+		{"get " + to + "--rate fast", "--rate fast: not a whole number"},
+		{"get " + to + "--path /", "unknown flag --path"},
+		{"get " + to + "--timeout 1ms", "--timeout 1ms: below the minimum"},
 		{"backend --listen 9001", "--listen 9001: not an address with a port"},
 		{"backend --delay 2m", "--delay 2m: above the maximum; allowed: 0 (none), or 1ms to 1m"},
 		{"backend --stall-for 10s", "--stall-for 10s: not shorter than --stall-every 10s"},
@@ -105,7 +111,7 @@ func TestAWrongCommandLine(t *testing.T) {
 
 // TestHelp: it is there for all and for each, whatever else is on the line, and names every default and unit.
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"help", "--help", "-h", "echo --help", "help echo", "echo --tunnels nonsense -h", "help connect", "help idle", "help backend", "version"} {
+	for _, args := range []string{"help", "--help", "-h", "echo --help", "help echo", "echo --tunnels nonsense -h", "help connect", "help get", "help idle", "help backend", "version"} {
 		if got := run(args); got.status != exitOK || got.stdout == "" || got.stderr != "" {
 			t.Errorf("%s: status %d, %q", args, got.status, got.stderr)
 		}
@@ -136,6 +142,24 @@ func TestEchoPrintsOneObject(t *testing.T) {
 	}
 }
 
+// TestGetPrintsOneObject: with --json standard output is one JSON object and nothing else.
+func TestGetPrintsOneObject(t *testing.T) {
+	got := run("get " + backend(t) + " --connections 4 --loops 2 --count 100 --size 64KiB --warm-up 0 --json")
+	var printed struct {
+		Command     string         `json:"command"`
+		Connections int            `json:"connections"`
+		SizeBytes   int            `json:"size_bytes"`
+		Result      map[string]any `json:"result"`
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &printed); err != nil || got.status != exitOK || got.stderr != "" {
+		t.Fatalf("status %d, %v, %q: %s", got.status, err, got.stderr, got.stdout)
+	}
+	if printed.Command != "get" || printed.Connections != 4 || printed.SizeBytes != 64<<10 ||
+		printed.Result["messages"] != 100.0 || printed.Result["mismatches"] != 0.0 || printed.Result["connections"] != 4.0 {
+		t.Errorf("%+v", printed)
+	}
+}
+
 // TestTablesSayWhatWasDone runs each command that prints one.
 func TestTablesSayWhatWasDone(t *testing.T) {
 	to := backend(t)
@@ -146,6 +170,7 @@ func TestTablesSayWhatWasDone(t *testing.T) {
 		{"echo --tunnels 3 --messages 1234 --warm-up 0", []string{"3 tunnels, 125 B", "1,234 in ", "latency p99.9", "0, and 0 wrong echoes", "us each, busiest loop"}},
 		{"echo --tunnels 3 --messages 100 --rate 1000 --warm-up 10ms", []string{"1,000/s intended", "100 in "}},
 		{"connect --concurrency 4 --count 40 --warm-up 0", []string{"4 at a time", "40 in ", "latency p50"}},
+		{"get --connections 4 --count 400 --warm-up 0 --size 1KiB", []string{"4 connections, 1,024 B", "4 were made", "400 in ", "0 wrong answers", "of answers"}},
 		{"idle --tunnels 20 --hold 20ms --touch 64KiB", []string{"20 tunnels in ", "20 are still open, 0 ended by themselves"}},
 	} {
 		command, flags, _ := strings.Cut(c.args, " ")
@@ -167,6 +192,7 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"echo --target 127.0.0.1:1":                                       "connect to 127.0.0.1:1: connection refused",
 		"idle --target 127.0.0.1:1":                                       "connect to 127.0.0.1:1: connection refused",
 		"connect --target 127.0.0.1:1 --warm-up 0 --duration 50ms --json": "connect to 127.0.0.1:1: connection refused",
+		"get --target 127.0.0.1:1 --warm-up 0 --duration 50ms":            "connect to 127.0.0.1:1: connection refused",
 		"echo --target 127.0.0.1:1 --source 203.0.113.9":                  "203.0.113.9",
 	} {
 		got := run(args)
@@ -260,7 +286,7 @@ func TestTheLiveLine(t *testing.T) {
 		line.clear()
 		want := ""
 		if live {
-			want = "\r\x1b[K2s   12,345/s   1,000 open   0 errors   1 WRONG ECHOES\r\x1b[K0s   warming up   0 open   0 errors\r\x1b[K"
+			want = "\r\x1b[K2s   12,345/s   1,000 open   0 errors   1 WRONG\r\x1b[K0s   warming up   0 open   0 errors\r\x1b[K"
 		}
 		if got := stderr.String(); got != want {
 			t.Errorf("live %v: %q, want %q", live, got, want)

@@ -20,6 +20,7 @@ type report struct {
 	Targets       []netip.AddrPort `json:"targets"`
 	Tunnels       int              `json:"tunnels,omitempty"`
 	Concurrency   int              `json:"concurrency,omitempty"`
+	Connections   int              `json:"connections,omitempty"`
 	SizeBytes     int              `json:"size_bytes,omitempty"`
 	InFlight      int              `json:"in_flight,omitempty"`
 	RatePerSecond int              `json:"rate_per_second,omitempty"`
@@ -55,10 +56,13 @@ func (p *program) print(asJSON bool, r report) {
 
 func writeResult(w io.Writer, r report) {
 	result := r.Result
-	what, mode := "messages", "the next message follows an echo"
-	if r.Command == "connect" {
+	what, mode, ways, back := "messages", "the next message follows an echo", "each way", "echoes"
+	switch {
+	case r.Command == "connect":
 		what, mode = "cycles", fmt.Sprintf("%d at a time", r.Concurrency)
-	} else if r.InFlight > 1 {
+	case r.Command == "get":
+		what, mode, ways, back = "requests", "the next request follows an answer", "of answers", "answers"
+	case r.InFlight > 1:
 		mode = fmt.Sprintf("%d in flight on each", r.InFlight)
 	}
 	if r.RatePerSecond > 0 {
@@ -68,9 +72,12 @@ func writeResult(w io.Writer, r report) {
 	if r.Tunnels > 0 {
 		load = grouped(r.Tunnels) + " tunnels, " + load
 	}
+	if r.Connections > 0 {
+		load = fmt.Sprintf("%s connections, %s; %s were made meanwhile", grouped(r.Connections), load, grouped(int(result.Connections)))
+	}
 	writeRow(w, "load", load)
 	writeRow(w, what, fmt.Sprintf("%s in %.2f s, %s/s", grouped(int(result.Messages)), result.Seconds, grouped(int(result.MessagesPerSecond()))))
-	writeRow(w, "payload", fmt.Sprintf("%.2f MB/s each way", result.BytesPerSecond()/1e6))
+	writeRow(w, "payload", fmt.Sprintf("%.2f MB/s %s", result.BytesPerSecond()/1e6, ways))
 	l := &result.Latency
 	for _, row := range []struct {
 		name  string
@@ -78,7 +85,7 @@ func writeResult(w io.Writer, r report) {
 	}{{"min", l.Min}, {"p50", l.P50}, {"p90", l.P90}, {"p99", l.P99}, {"p99.9", l.P999}, {"max", l.Max}} {
 		writeRow(w, "latency "+row.name, nanoseconds(row.nanos))
 	}
-	writeRow(w, "errors", fmt.Sprintf("%s, and %s wrong echoes", grouped(int(result.Errors)), grouped(int(result.Mismatches))))
+	writeRow(w, "errors", fmt.Sprintf("%s, and %s wrong %s", grouped(int(result.Errors)), grouped(int(result.Mismatches)), back))
 	perMessage := ""
 	if result.Messages > 0 {
 		perMessage = fmt.Sprintf(", %.2f us each", result.GeneratorCPU*1e6/float64(result.Messages))
@@ -139,7 +146,7 @@ func (l liveLine) measuring(s load.Snapshot) {
 	}
 	parts = append(parts, grouped(s.Open)+" open", grouped(int(s.Errors))+" errors")
 	if s.Mismatches > 0 {
-		parts = append(parts, grouped(int(s.Mismatches))+" WRONG ECHOES")
+		parts = append(parts, grouped(int(s.Mismatches))+" WRONG")
 	}
 	l.show(strings.Join(parts, "   "))
 }
