@@ -62,8 +62,8 @@ func sampleConfiguration(t *testing.T, tuned bool) configuration {
 // What the two variants of a peer differ in is what claims rest on.
 func TestTuningIsWhatDistinguishesTheVariants(t *testing.T) {
 	for program, tuning := range map[string][]string{
-		ProgramNginx:   {"proxy_buffer_size 64k;", "proxy_buffers 4 64k;", "reuseport backlog=4096;"},
-		ProgramHAProxy: {"tune.bufsize 65536\n", "option splice-auto\n", "maxpipes 64\n"},
+		ProgramNginx:   {"proxy_buffer_size 64k;", "proxy_buffers 4 64k;", "reuseport backlog=4096;", "proxy_max_temp_file_size 0;"},
+		ProgramHAProxy: {"tune.bufsize 65536\n", "option splice-auto\n", "maxpipes 64\n", "http-reuse always\n"},
 	} {
 		for _, tuned := range []bool{false, true} {
 			text, err := sampleConfiguration(t, tuned).render(program)
@@ -80,6 +80,23 @@ func TestTuningIsWhatDistinguishesTheVariants(t *testing.T) {
 					t.Errorf("%s, tuned %v: no %s", program, tuned, words)
 				}
 			}
+		}
+	}
+}
+
+// Kept connections are for ordinary requests, in both variants and as long as Culvert's; tunnels know nothing of them.
+func TestNginxKeepsTheConnectionsOfRequests(t *testing.T) {
+	for _, tuned := range []bool{false, true} {
+		text, err := sampleConfiguration(t, tuned).render(ProgramNginx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, locations, _ := strings.Cut(string(text), "location / {")
+		tunnels, requests, found := strings.Cut(locations, "location /bytes/ {")
+		if !found || strings.Contains(tunnels, "kept") || !strings.Contains(tunnels, `Connection "upgrade";`) ||
+			!strings.Contains(requests, "http://kept;") || !strings.Contains(requests, `Connection "";`) ||
+			strings.Count(string(text), "keepalive_requests 1000000;") != 2 {
+			t.Errorf("tuned %v:\n%s", tuned, text)
 		}
 	}
 }
@@ -117,7 +134,7 @@ func TestCulvertsCommandLineEndsWithWhatWasGiven(t *testing.T) {
 	address := netip.MustParseAddrPort("127.0.0.1:1")
 	words := culvertWords("culvert", address, address, address, 2, []string{"--read-buffer", "4KiB"})
 	line := strings.Join(words, " ")
-	for _, want := range []string{"culvert run ", "--loops 2", "--access-log off", "--idle-timeout 1h"} {
+	for _, want := range []string{"culvert run ", "--loops 2", "--access-log off", "--idle-timeout 1h", "--keep-alive-requests 1000000"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("no %q in %s", want, line)
 		}

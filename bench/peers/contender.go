@@ -59,6 +59,8 @@ type configuration struct {
 	Descriptors     int    // most that a process may have
 	Connections     int    // most tunnels that these allow
 	Backlog         int
+	Idle            int // kept connections to the backend, as many as Culvert's default
+	Requests        int // most on one kept connection
 }
 
 // spareDescriptors are those that a proxy needs beside two per tunnel, generously.
@@ -73,6 +75,7 @@ func newConfiguration(listen, backend netip.AddrPort, tuned bool, folder string)
 	return configuration{
 		Listen: listen, Backend: backend, Tuned: tuned, Folder: folder,
 		Descriptors: descriptors, Connections: (descriptors - spareDescriptors) / 2, Backlog: 4096,
+		Idle: 256, Requests: keptRequests,
 	}, nil
 }
 
@@ -98,6 +101,10 @@ func (c configuration) write(program string) (string, error) {
 	return name, os.WriteFile(name, text, 0o600)
 }
 
+// keptRequests is how many requests one connection may carry at the most, where there is a bound at all: Culvert's
+// largest. No row sends as many.
+const keptRequests = 1_000_000
+
 // longTimeouts are Culvert's, in the sense of what the peers' templates say: no row is as long.
 var longTimeouts = []string{"--idle-timeout", "1h", "--stalled-timeout", "1h"}
 
@@ -105,7 +112,7 @@ var longTimeouts = []string{"--idle-timeout", "1h", "--stalled-timeout", "1h"}
 func culvertWords(path string, listen, backend, admin netip.AddrPort, loops int, extra []string) []string {
 	words := []string{path, "run", "--listen", listen.String(), "--backend", backend.String(), "--admin", admin.String(),
 		"--loops", strconv.Itoa(loops), "--access-log", "off", "--log-level", "warn", "--shutdown-delay", "0", "--shutdown-grace", "0"}
-	return slices.Concat(words, longTimeouts, extra)
+	return slices.Concat(words, longTimeouts, []string{"--keep-alive-requests", strconv.Itoa(keptRequests)}, extra)
 }
 
 // A proxy is a contender that runs.

@@ -3,6 +3,7 @@ package peers
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (b *Bench) Profile(ctx context.Context, out io.Writer, functions int, folde
 			continue // compared with itself, or about memory
 		}
 		profiled++
-		p := profile{bench: b, out: out, name: w.rows[0].Name, perf: perf, strace: strace, functions: functions, folder: folder}
+		p := profile{bench: b, out: out, name: w.rows[0].Name, counted: cmp.Or(w.counted, clientMessages), perf: perf, strace: strace, functions: functions, folder: folder}
 		fmt.Fprintf(out, "%s: %s\n", w.rows[0].Name, w.rows[0].Title)
 		if err := p.run(ctx, w); err != nil {
 			return fmt.Errorf("row %s: %w", w.rows[0].Name, err)
@@ -68,6 +69,7 @@ type profile struct {
 	bench        *Bench
 	out          io.Writer
 	name         string
+	counted      string // the metric of its messages
 	perf, strace string // paths, or ""
 	functions    int    // how many are shown
 	folder       string
@@ -118,7 +120,7 @@ func (p *profile) counters(ctx context.Context) error {
 	}
 	used := samples[0].ProxyCPU * 1e6 / float64(samples[0].Messages)
 	fmt.Fprintf(p.out, "  %s µs of CPU per message, %s messages/s\n", number(used), number(float64(samples[0].Messages)/samples[0].Seconds))
-	messages := after.messages() - before.messages()
+	messages := after[p.counted] - before[p.counted]
 	fmt.Fprint(p.out, "  per message:")
 	for _, c := range []struct{ metric, name string }{
 		{"culvert_loop_turns_total", "turns"}, {"culvert_loop_waits_total", "waits"}, {"culvert_loop_parks_total", "parks"},
@@ -136,10 +138,11 @@ func (p *profile) counters(ctx context.Context) error {
 // metrics are values by name, summed over their labels.
 type metrics map[string]float64
 
-// messages is how many messages clients have sent: each row's messages make one of those.
-func (m metrics) messages() float64 { return m[clientMessages] }
-
-const clientMessages = `culvert_tunnel_messages_total from client`
+// What rows count: messages from clients, of which the messages of a row about tunnels make one each, or requests.
+const (
+	clientMessages = "culvert_tunnel_messages_total from client"
+	requestsRead   = "culvert_requests_total"
+)
 
 func (p *profile) scrape(ctx context.Context) (metrics, error) {
 	ctx, cancel := context.WithTimeout(ctx, scrapePatience)
@@ -204,14 +207,14 @@ func (p *profile) during(ctx context.Context, words ...string) (messages float64
 	after, scraped := p.scrape(ctx)
 	_ = tool.Process.Signal(unix.SIGINT) // perf and strace write what they have
 	<-ended                              // by a signal that they raise once more
-	return after.messages() - before.messages(), errors.Join(err, scraped)
+	return after[p.counted] - before[p.counted], errors.Join(err, scraped)
 }
 
 // systemCalls are those that a relay is made of. What else there is comes out as the rest.
 var systemCalls = []string{
 	"epoll_pwait", "recvfrom", "sendto", "splice", "accept4", "socket", "connect", "shutdown", "close", "epoll_ctl",
 	"setsockopt", "getsockopt", "read", "write", "futex", "timerfd_settime", "nanosleep", "pipe2",
-	"sched_yield", "tgkill", "rt_sigreturn", "madvise",
+	"sched_yield", "sendmsg", "writev", "tgkill", "rt_sigreturn", "madvise",
 }
 
 func (p *profile) syscallsByPerf(ctx context.Context) error {

@@ -24,8 +24,8 @@ go_memstats_mallocs_total 1.5e+06
 			t.Errorf("%s is %v, want %v", name, m[name], want)
 		}
 	}
-	if m.messages() != 7 {
-		t.Errorf("%v messages, want 7", m.messages())
+	if m[clientMessages] != 7 {
+		t.Errorf("%v messages, want 7", m[clientMessages])
 	}
 	if _, err := readMetrics(strings.NewReader("name value\n")); err == nil {
 		t.Error("no error for a line without a number")

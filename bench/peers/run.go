@@ -34,6 +34,7 @@ type work struct {
 	rows    []Row
 	tunnels int     // at once through one proxy
 	nominal float64 // seconds that a measurement takes, for the progress line
+	counted string  // Culvert's metric of its messages; "": that of those from clients in tunnels
 	// stations returns where it is measured, at so many variants of Culvert; nil: at each contender.
 	variants int
 	stations func(ctx context.Context, b *Bench) ([]station, error)

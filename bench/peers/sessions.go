@@ -131,6 +131,23 @@ func (s *connectSession) measure(ctx context.Context) ([]Sample, error) {
 
 func (s *connectSession) release(context.Context) error { return nil }
 
+// getSession sends requests over kept connections, which are made anew for each measurement.
+type getSession struct {
+	proxy    *proxy
+	load     getLoad
+	measured time.Duration
+}
+
+func (s *getSession) measure(ctx context.Context) ([]Sample, error) {
+	m := &meter{proxy: s.proxy}
+	sample, err := m.perMessage(load.Gets(ctx, s.proxy.target(), load.GetPlan{
+		Size: s.load.size, Connections: s.load.connections, WarmUp: warmUp, Duration: s.measured, Begin: m.atBegin, End: m.atEnd,
+	}))
+	return []Sample{sample}, err
+}
+
+func (s *getSession) release(context.Context) error { return nil }
+
 // idleSession measures the memory of a fresh process each time.
 type idleSession struct {
 	bench     *Bench

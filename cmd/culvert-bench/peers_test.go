@@ -70,7 +70,7 @@ func wantNothingLeft(t *testing.T, folder string) {
 func TestQuickComparesSideBySide(t *testing.T) {
 	folder, words := sideBySide(t)
 	file := filepath.Join(folder, "quick.json")
-	const rows = "^(echo-125B|connect|mixed-p99|two-loops)$"
+	const rows = "^(echo-125B|connect|get-1MiB|mixed-p99|two-loops)$"
 	command := exec.Command(words[0], append(words[1:], "--rounds", "1", "--measured", "150ms", "--rows", rows, "--date", "2026-01-31", "--out", file)...)
 	var out, said bytes.Buffer
 	command.Stdout, command.Stderr = &out, &said
@@ -82,7 +82,7 @@ func TestQuickComparesSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(results.Rows) != 4 || len(results.Programs) != 3 || results.Date != "2026-01-31" {
+	if len(results.Rows) != 5 || len(results.Programs) != 3 || results.Date != "2026-01-31" {
 		t.Errorf("%d rows, programs %v, date %s", len(results.Rows), results.Programs, results.Date)
 	}
 	for _, row := range results.Rows {
