@@ -62,7 +62,7 @@ func sampleConfiguration(t *testing.T, tuned bool) configuration {
 // What the two variants of a peer differ in is what claims rest on.
 func TestTuningIsWhatDistinguishesTheVariants(t *testing.T) {
 	for program, tuning := range map[string][]string{
-		ProgramNginx:   {"proxy_buffer_size 64k;", "proxy_buffers 4 64k;", "reuseport backlog=4096;", "proxy_max_temp_file_size 0;"},
+		ProgramNginx:   {"proxy_buffer_size 64k;", "proxy_buffers 4 64k;", "reuseport backlog=4096;", "proxy_buffering off;"},
 		ProgramHAProxy: {"tune.bufsize 65536\n", "option splice-auto\n", "maxpipes 64\n", "http-reuse always\n"},
 	} {
 		for _, tuned := range []bool{false, true} {
