@@ -82,7 +82,8 @@ func (r *Relay) take(d *direction) (int, Status) {
 		if status == StatusBlocked {
 			d.mayRead = false
 		}
-		r.process(d, r.withHeld(d, n))
+		p, room := r.withHeld(d, n)
+		r.process(d, p, room, 0)
 	}
 	return n, status
 }
@@ -95,37 +96,39 @@ func (r *Relay) postpone() {
 	}
 }
 
-// withHeld returns the n bytes just read, with those on hold in front of them.
-func (r *Relay) withHeld(d *direction, n int) []byte {
+// withHeld puts the bytes on hold in front of the n bytes just read. It returns them at the end of p, behind room.
+func (r *Relay) withHeld(d *direction, n int) (p []byte, room int) {
 	w := r.workspace
 	held := d.held.Len()
-	if held == 0 {
-		return w.readBuffer[HoldMax : HoldMax+n]
+	if held > 0 {
+		copy(w.readBuffer[HoldMax-held:], d.held.Bytes())
+		w.Release(d.held)
+		d.held = nil
 	}
-	copy(w.readBuffer[HoldMax-held:], d.held.Bytes())
-	w.Release(d.held)
-	d.held = nil
-	return w.readBuffer[HoldMax-held : HoldMax+n]
+	return w.readBuffer[:HoldMax+n], HoldMax - held
 }
 
-// process forwards p as the stage judges it, by as few writes as possible: what is dropped from between two runs is
-// closed up in place, for p is the relay's own. p[begin:end] is judged and not written yet, p[at:] not judged.
-func (r *Relay) process(d *direction, p []byte) {
-	begin, end, at := 0, 0, 0
+// process forwards p[at:] as the stage judges it, by as few writes as possible: what is dropped from between two runs is
+// closed up in place, and a head of ours goes into the room in front of what follows it, for p is the relay's own.
+// p[begin:end] is judged and not written yet, ours of its bytes are not the stream's; p[at:] is not judged; the rest is
+// room. lead bytes of ours stand in front of p[at:] from the beginning.
+func (r *Relay) process(d *direction, p []byte, at, lead int) {
+	begin, end, ours := at-lead, at, lead
 	if d.opaque > 0 {
-		at = int(min(d.opaque, int64(len(p))))
-		d.opaque -= int64(at)
+		n := int(min(d.opaque, int64(len(p)-at)))
+		d.opaque -= int64(n)
+		at += n
+		end = at
 		d.boundary = d.opaque == 0 && d.opaqueBoundary
 		if d.boundary && d.inserts != nil {
-			r.forward(d, p[:at])
+			r.forward(d, p[begin:end], ours)
 			r.insertHere(d)
-			begin = at
+			begin, ours = end, 0
 		}
 		if at == len(p) {
-			r.forward(d, p[begin:])
+			r.forward(d, p[begin:end], ours)
 			return
 		}
-		end = at
 	}
 	verdicts := d.stage.Judge(p[at:], r.workspace.verdicts[:0])
 	r.workspace.keepVerdicts(verdicts)
@@ -140,9 +143,9 @@ func (r *Relay) process(d *direction, p []byte) {
 			end += int(v.N)
 			d.boundary = v.Boundary
 			if d.boundary && d.inserts != nil {
-				r.forward(d, p[begin:end])
+				r.forward(d, p[begin:end], ours)
 				r.insertHere(d)
-				begin = end
+				begin, ours = end, 0
 			}
 		case ActionDrop:
 		case ActionHold:
@@ -151,24 +154,40 @@ func (r *Relay) process(d *direction, p []byte) {
 			d.opaque, d.opaqueBoundary, d.boundary = v.N, v.Boundary, false
 			next = at
 		case ActionEnd:
-			r.forward(d, p[begin:end])
+			r.forward(d, p[begin:end], ours)
 			if r.limits.Surrender && at < len(p) {
 				d.held = r.workspace.Append(nil, p[at:])
 			}
 			r.finishBoth(Outcome{Reason: v.Reason, By: d.from})
 			return
 		case ActionEmit:
-			r.forward(d, p[begin:end])
-			r.emit(d, d.stage.(Emitter).Emission(int(v.N)))
-			begin, end, next = at, at, at
+			head := d.stage.(Emitter).Emission(int(v.N))
+			begin, end, ours = r.lead(d, head, p[:at], begin, end, ours)
+			next = at
 		case ActionDone:
-			r.forward(d, p[begin:end])
+			r.forward(d, p[begin:end], ours)
 			r.done(d, p[at:])
 			return
 		}
 		at = next
 	}
-	r.forward(d, p[begin:end])
+	r.forward(d, p[begin:end], ours)
+}
+
+// lead puts a head of ours behind p[begin:end], and in front of what follows p, without a write of its own where there
+// is room for it in p.
+func (r *Relay) lead(d *direction, head, p []byte, begin, end, ours int) (newBegin, newEnd, newOurs int) {
+	switch n := len(head); {
+	case begin == end && n <= len(p): // all of p is room: what follows need not be moved
+		copy(p[len(p)-n:], head)
+		return len(p) - n, len(p), n
+	case n <= len(p)-end:
+		copy(p[end:], head)
+		return begin, end + n, ours + n
+	}
+	r.forward(d, p[begin:end], ours)
+	r.emit(d, head)
+	return len(p), len(p), 0
 }
 
 func (r *Relay) hold(d *direction, p []byte) {
@@ -180,9 +199,9 @@ func (r *Relay) hold(d *direction, p []byte) {
 	}
 }
 
-// forward counts and emits bytes of the stream.
-func (r *Relay) forward(d *direction, p []byte) {
-	d.count(r, len(p))
+// forward counts and emits bytes of the stream, among which ours are not.
+func (r *Relay) forward(d *direction, p []byte, ours int) {
+	d.count(r, len(p)-ours)
 	r.emit(d, p)
 }
 

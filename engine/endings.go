@@ -19,7 +19,7 @@ func (r *Relay) sourceEnded(d *direction) {
 	if d.held != nil {
 		held := d.held
 		d.held = nil
-		r.forward(d, held.Bytes())
+		r.forward(d, held.Bytes(), 0)
 		r.workspace.Release(held)
 	}
 	if !d.waiting() {

@@ -98,9 +98,26 @@ func (r *Relay) Emit(towards Side, p []byte) { r.emit(&r.directions[towards.Othe
 
 // Feed gives bytes that were read from a side before the relay existed to its stage, and may change them. Only before
 // Start; at most one read's worth.
-func (r *Relay) Feed(from Side, p []byte) {
-	if len(p) > 0 && r.flags&relayOver == 0 {
-		r.process(&r.directions[from], p)
+func (r *Relay) Feed(from Side, p []byte) { r.FeedBehind(nil, from, p) }
+
+// FeedBehind is Feed behind a head of ours that goes the same way, as by Emit: by one write, where together they are
+// small.
+func (r *Relay) FeedBehind(head []byte, from Side, p []byte) {
+	if r.flags&relayOver != 0 {
+		return
+	}
+	d := &r.directions[from]
+	if lead := len(head); lead > 0 && len(p) > 0 && lead+len(p) <= mergeMax {
+		both := r.workspace.Acquire(lead + len(p))
+		buffer := both.Buffer()
+		*buffer = append(append(*buffer, head...), p...)
+		r.process(d, *buffer, lead, lead)
+		r.workspace.Release(both)
+		return
+	}
+	r.emit(d, head)
+	if len(p) > 0 {
+		r.process(d, p, 0, 0)
 	}
 }
 

@@ -11,6 +11,8 @@ const (
 	MaxReadBuffer = 1 << 20
 	// turnReads is how many full reads one direction may do in one turn before the others have theirs.
 	turnReads = 4
+	// mergeMax is how much is copied together to save a write.
+	mergeMax = 16 << 10
 )
 
 // Resumer is someone who goes on in the next turn: its budget is used up, or it must not go deeper.

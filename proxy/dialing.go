@@ -152,7 +152,7 @@ func (x *exchange) connected(r engine.Readiness) {
 	x.record.dialed = w.Now()
 	x.record.detail = ""
 	if !x.upgrade {
-		x.beginTransfer()
+		x.beginTransfer(r&engine.Readable == 0)
 		return
 	}
 	x.state = exchangeAwaiting

@@ -69,9 +69,8 @@ func (h *shard) handOver(r *engine.Relay, x *exchange, head *engine.Pending, res
 	early := x.received
 	x.received = nil
 	r.Emit(engine.SideClient, x.interim.Bytes())
-	r.Emit(engine.SideClient, head.Bytes())
+	r.FeedBehind(head.Bytes(), engine.SideBackend, rest)
 	w.Release(head)
-	r.Feed(engine.SideBackend, rest)
 	r.Feed(engine.SideClient, early.Bytes())
 	w.Release(early)
 	if !x.clientReadable {

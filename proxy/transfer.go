@@ -17,17 +17,14 @@ type transfer struct {
 	pace    pace
 }
 
-// beginTransfer: the backend's connection stands. The request's head goes out, and what has come of its body.
-func (x *exchange) beginTransfer() {
+// beginTransfer: the backend's connection stands. The request's head goes out, and what has come of its body. quiet says
+// that the backend has nothing to read, as far as is known.
+func (x *exchange) beginTransfer(quiet bool) {
 	w := &x.shard.loop.Workspace
 	t := x.newTransfer()
-	t.relay.Emit(engine.SideBackend, x.request.Bytes())
-	if !x.mayRetry() {
-		w.Release(x.request)
-		x.request = nil
-	}
 	x.requestIsWhole = false
 	if x.bodyKind == http1.BodyNone {
+		t.relay.Emit(engine.SideBackend, x.request.Bytes())
 		t.relay.Whole(engine.SideClient)
 		x.requestWhole()
 	} else {
@@ -36,8 +33,15 @@ func (x *exchange) beginTransfer() {
 		t.pace.begin(x)
 		early := x.received
 		x.received = nil
-		t.relay.Feed(engine.SideClient, early.Bytes())
+		t.relay.FeedBehind(x.request.Bytes(), engine.SideClient, early.Bytes())
 		w.Release(early)
+	}
+	if !x.mayRetry() {
+		w.Release(x.request)
+		x.request = nil
+	}
+	if quiet {
+		t.relay.Quiet(engine.SideBackend)
 	}
 	t.start()
 }
@@ -54,13 +58,15 @@ func (x *exchange) beginRefused(rest []byte) {
 	x.requestIsWhole = true
 	t.answer.emission, x.interim = x.interim, nil
 	t.answer.begin() // not 101
-	t.relay.Emit(engine.SideClient, t.answer.emission.Bytes())
-	t.answer.emission.Advance(t.answer.emission.Len())
+	head := t.answer.emission
+	t.answer.emission = nil
 	if t.answer.scanner.Done() {
+		t.relay.Emit(engine.SideClient, head.Bytes())
 		t.relay.Whole(engine.SideBackend)
 	} else {
-		t.relay.Feed(engine.SideBackend, rest)
+		t.relay.FeedBehind(head.Bytes(), engine.SideBackend, rest)
 	}
+	w.Release(head)
 	t.start()
 }
 
