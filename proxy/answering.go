@@ -99,6 +99,7 @@ func (x *exchange) takeHeads(p []byte) (rest []byte, final bool, reason engine.E
 		switch {
 		case err != nil:
 			x.record.detail = err.Reason.String()
+			x.shard.counters.passed(err.Reason)
 			return nil, false, EndBadAnswer
 		case n == 0:
 			kept := w.Append(nil, bytes)
@@ -126,6 +127,7 @@ func (x *exchange) takeInterim() bool {
 	w := &x.shard.loop.Workspace
 	x.interims++
 	if x.interims > maxInterims || x.interim.Len() > maxInterimBytes {
+		x.shard.counters.limits[limitInterimAnswers]++
 		return false
 	}
 	if x.http10 {

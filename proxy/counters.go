@@ -14,6 +14,7 @@ type counters struct {
 	tunnelsEnded                    [endReasons]uint64
 	exchangesEnded                  [endReasons]uint64
 	statuses                        [6]uint64 // by class: 101 is counted in class 1 when the tunnel opens
+	limits                          [httpLimits]uint64
 	messages                        [2]uint64 // in tunnels, by the side they come from
 }
 

@@ -88,6 +88,7 @@ var (
 	descRequests       = description("requests_total", "Requests whose head was read.", "loop")
 	descExchangesEnded = description("exchanges_ended_total", "Requests that did not become a tunnel, by the reason of their end.", "loop", "reason")
 	descStatuses       = description("responses_total", "Answers to clients by class of status; 1xx are tunnels.", "loop", "class")
+	descLimits         = description("http_limits_reached_total", "Messages that reached a limit of HTTP, by the limit: the flag's name where there is one.", "loop", "limit")
 	descRetries        = description("dial_retries_total", "Dials of a further backend after one that failed.", "loop")
 	descReused         = description("backend_connections_reused_total", "Requests sent on a connection that had served others before.", "loop")
 	descResent         = description("requests_resent_total", "Requests sent once more because their reused connection was dead.", "loop")
@@ -213,6 +214,9 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 		// Those that have not occurred yet, too: a rate needs a series that begins at 0.
 		emit(descTunnelsEnded, counter, float64(p.tunnelsEnded[reason]), name)
 		emit(descExchangesEnded, counter, float64(p.exchangesEnded[reason]), name)
+	}
+	for limit, n := range p.limits {
+		emit(descLimits, counter, float64(n), httpLimitNames[limit])
 	}
 	for class, n := range p.statuses {
 		if class > 0 {

@@ -29,6 +29,7 @@ func (p *pace) OnTimer(_ *engine.Timer, now int64) {
 	waits := x.expects && bytes == 0 // for a 100: the backend's affair
 	if !waits && bytes-p.seen < enough && r.PendingBytes(engine.SideClient) == 0 {
 		x.record.detail = "slow-body"
+		x.shard.counters.limits[limitBodyRate]++
 		r.End(engine.Outcome{Reason: EndRequestTimeout, By: engine.SideClient})
 		return
 	}

@@ -92,6 +92,7 @@ func (x *exchange) parse(bytes []byte) {
 	case err != nil:
 		x.noteUnfinished(bytes)
 		x.record.detail = err.Reason.String()
+		x.shard.counters.passed(err.Reason)
 		x.refuse(requestErrorReason(err), engine.SideClient)
 	case n > 0:
 		x.headDone(bytes[:n], bytes[n:])
@@ -234,6 +235,7 @@ func (x *exchange) judgeBody(head *http1.RequestHead) bool {
 	case usedUp(head):
 		x.refuse(EndMaxForwards, engine.SideNone)
 	case most > 0 && x.bodyLength > most:
+		x.shard.counters.limits[limitBody]++
 		x.refuse(EndBodyTooLarge, engine.SideClient)
 	default:
 		return true

@@ -139,6 +139,9 @@ func (x *exchange) answerBegins(kind http1.BodyKind, chunked bool) {
 	x.answerFramed = kind == http1.BodyNone || kind == http1.BodyLength || chunked
 	x.keepClient = x.wantsKeepAlive && x.answerFramed && x.requestIsWhole && !x.upgrade && !h.closing &&
 		x.requests < h.server.config.KeepAliveRequests
+	if x.requests >= h.server.config.KeepAliveRequests {
+		h.counters.limits[limitKeepAliveRequests]++
+	}
 	_, declared := head.ContentLength()
 	surelyEnded := !x.headMethod || !declared && !head.Chunked() // some backends send HEAD's body after all
 	x.keepBackend = h.server.config.BackendIdle > 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
@@ -157,9 +160,13 @@ func (t *transfer) RelayOver(r *engine.Relay, o engine.Outcome) {
 	w.Release(t.answer.emission)
 	t.answer.emission = nil
 	w.Release(r.TakePending(engine.SideClient))
+	if o.Reason == EndBodyTooLarge {
+		h.counters.limits[limitBody]++
+	}
 	for _, fault := range []http1.Reason{t.request.fault, t.answer.fault} {
 		if fault != http1.ReasonNone {
 			x.record.detail = fault.String()
+			h.counters.passed(fault)
 		}
 	}
 	x.record.received += int(r.Bytes(engine.SideClient))
