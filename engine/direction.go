@@ -125,7 +125,7 @@ func (r *Relay) process(d *direction, p []byte, at, lead int) {
 			r.insertHere(d)
 			begin, ours = end, 0
 		}
-		if at == len(p) {
+		if at == len(p) && (d.opaque > 0 || !r.limits.Surrender) {
 			r.forward(d, p[begin:end], ours)
 			return
 		}

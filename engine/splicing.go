@@ -44,6 +44,9 @@ func (r *Relay) splice(d *direction) (n int, status Status, ok bool) {
 		w.Counters.Pauses++
 		w.memory.stalled.touch(r)
 	}
+	if d.opaque == 0 && r.limits.Surrender {
+		r.process(d, nil, 0, 0)
+	}
 	return n, status, true
 }
 

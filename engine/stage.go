@@ -26,8 +26,9 @@ const (
 	ActionHold
 	// ActionDrop: the next N bytes go nowhere.
 	ActionDrop
-	// ActionSplice: p ends here, and N bytes that were not read yet will go to the other side unjudged; the stage
-	// counts them as passed.
+	// ActionSplice: p ends here, and N bytes that were not read yet will go to the other side unjudged. The next Judge
+	// comes when they have; on a relay whose ends are surrendered it comes at once then, if need be with nothing, for
+	// the message may end there.
 	ActionSplice
 	// ActionEnd: what was forwarded before is delivered, then both sides are finished, for Reason.
 	ActionEnd

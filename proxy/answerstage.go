@@ -65,9 +65,8 @@ func (s *answerStage) begin() engine.EndReason {
 // end judges the body's end. Where the client's connection does not live on, the exchange ends at once: what the client
 // has not taken yet is left to the lingering close, and the rest of a request that is not whole is not waited for.
 func (s *answerStage) end(verdicts []engine.Verdict) []engine.Verdict {
-	last := &verdicts[len(verdicts)-1]
-	if last.Action == engine.ActionDone && !s.x.keepClient {
-		*last = engine.Verdict{Action: engine.ActionEnd, Reason: EndComplete}
+	if n := len(verdicts); n > 0 && verdicts[n-1].Action == engine.ActionDone && !s.x.keepClient {
+		verdicts[n-1] = engine.Verdict{Action: engine.ActionEnd, Reason: EndComplete}
 	}
 	return verdicts
 }

@@ -10,6 +10,7 @@ import (
 // bodyStage is the relay's stage for a body: it passes exactly the body, and says where it ends.
 type bodyStage struct {
 	scanner       http1.BodyScanner
+	unseen        int64            // bytes of payload that were handed over unjudged, until the next Judge
 	skipThreshold int64            // bytes from which a rest of payload is handed over unjudged; 0: never
 	most          int64            // bytes of payload that may pass
 	malformed     engine.EndReason // wrong chunked framing
@@ -33,6 +34,10 @@ func (s *bodyStage) init(kind http1.BodyKind, length int64, side http1.Side, h *
 
 // Judge implements engine.Stage.
 func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict {
+	if s.unseen > 0 {
+		s.scanner.Skip(s.unseen)
+		s.unseen = 0
+	}
 	for {
 		forward, drop, done, err := s.scanner.Scan(p)
 		p = p[forward+drop:]
@@ -59,20 +64,19 @@ func (s *bodyStage) Judge(p []byte, verdicts []engine.Verdict) []engine.Verdict 
 	}
 }
 
-// splice hands a long rest of payload to the relay unjudged. The end of a body of known length has to be seen here, so
-// its last byte is left out.
+// splice hands a long rest of payload to the relay unjudged.
 func (s *bodyStage) splice(verdicts []engine.Verdict) []engine.Verdict {
-	opaque := s.scanner.Opaque() - 1
+	opaque := s.scanner.Opaque()
 	if s.scanner.Kind() == http1.BodyUntilClose || s.skipThreshold == 0 || opaque < s.skipThreshold || s.scanner.Payload()+opaque > s.most {
 		return verdicts
 	}
-	s.scanner.Skip(opaque)
+	s.unseen = opaque
 	return append(verdicts, engine.Verdict{Action: engine.ActionSplice, N: opaque})
 }
 
 // Finish implements engine.Stage. A body that lasts until the FIN is complete by it.
 func (s *bodyStage) Finish() engine.EndReason {
-	if s.scanner.EOF() {
+	if s.unseen == 0 && s.scanner.EOF() {
 		return EndComplete
 	}
 	return s.cut
