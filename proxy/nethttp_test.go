@@ -46,8 +46,12 @@ func newSender(seed uint64) *sender {
 // pass appends what a stage lets through of a body, behind which the stream ends; whole: it was complete.
 func (s *sender) pass(stage *bodyStage, out, body []byte) (_ []byte, whole bool) {
 	var verdicts []engine.Verdict
-	for start, end := 0, 0; end < len(body); {
-		end += 1 + s.random.IntN(len(body)-end)
+	passed := false // what was handed over unjudged has passed: the stage is asked again
+	for start, end := 0, 0; passed || end < len(body); {
+		if !passed {
+			end += 1 + s.random.IntN(len(body)-end)
+		}
+		passed = false
 		verdicts = stage.Judge(body[start:end], verdicts[:0])
 		for _, v := range verdicts {
 			n := int(min(v.N, int64(len(body)-start)))
@@ -58,7 +62,7 @@ func (s *sender) pass(stage *bodyStage, out, body []byte) (_ []byte, whole bool)
 			case engine.ActionSplice: // of what has not been read
 				out = append(out, body[start:start+n]...)
 				start += n
-				end = start
+				end, passed = start, n == int(v.N)
 			case engine.ActionDrop:
 				start += n
 			case engine.ActionDone:
