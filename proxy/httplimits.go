@@ -13,6 +13,7 @@ const (
 	limitHeaderName                         // one name
 	limitConnectionOptions                  // what Connection names
 	limitChunkExtension                     // behind one chunk's size
+	limitChunkOverhead                      // all lines of chunks, against the payload
 	limitTrailers                           // the trailer section
 	limitBody                               // the body of a request
 	limitBodyRate                           // the slowest that one may come
@@ -22,8 +23,8 @@ const (
 )
 
 var httpLimitNames = [httpLimits]string{
-	"max-head", "max-request-line", "max-headers", "header-name", "connection-options", "chunk-extension", "trailers",
-	"max-body", "min-body-rate", "interim-answers", "keep-alive-requests",
+	"max-head", "max-request-line", "max-headers", "header-name", "connection-options", "chunk-extension", "chunk-overhead",
+	"trailers", "max-body", "min-body-rate", "interim-answers", "keep-alive-requests",
 }
 
 // limitOf maps what is wrong with a message to the limit that it passed; ok is false where it is wrong otherwise.
@@ -41,6 +42,8 @@ func limitOf(reason http1.Reason) (limit httpLimit, ok bool) {
 		return limitConnectionOptions, true
 	case http1.ReasonChunkExtensionTooLong:
 		return limitChunkExtension, true
+	case http1.ReasonChunkOverheadTooLarge:
+		return limitChunkOverhead, true
 	case http1.ReasonTrailersTooLarge:
 		return limitTrailers, true
 	}

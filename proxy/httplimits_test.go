@@ -27,6 +27,7 @@ func TestEveryLimitIsCountedByItsName(t *testing.T) {
 		{"header-name", get + strings.Repeat("n", 257) + ": v¶¶", ""},
 		{"connection-options", get + "Connection: " + strings.Repeat("a,", 65) + "¶¶", ""},
 		{"chunk-extension", post + "1;" + strings.Repeat("e", 4097) + "¶x¶0¶¶", ""},
+		{"chunk-overhead", post + strings.Repeat("1;"+strings.Repeat("e", 4000)+"¶x¶", 5) + "0¶¶", ""},
 		{"trailers", post + "0¶A: " + strings.Repeat("v", 8200) + "¶¶", ""},
 		{"max-body", "POST / HTTP/1.1¶Host: a¶Content-Length: 3000¶¶", ""},
 		{"max-body", post + "bb8¶" + strings.Repeat("x", 3000) + "¶0¶¶", ""},
