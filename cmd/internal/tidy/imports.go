@@ -99,7 +99,7 @@ func checkRestricted(t *Tree) []Finding {
 }
 
 // pure are the packages made of bytes alone: no I/O, no clock, no goroutine, no lock.
-var pure = []string{"proxy/http1", "proxy/ws", "proxy/route"}
+var pure = []string{"proxy/http1", "proxy/ws", "proxy/route", "proxy/access", "proxy/proxyproto", "proxy/origin"}
 
 // impure are the imports through which a package would reach beyond its bytes.
 var impure = []string{"net", "net/http", "os", "syscall", "time", "sync", "context", "log", "log/slog", "golang.org/x/sys/unix"}
