@@ -68,13 +68,13 @@ func TestWhoCountsAsOneClient(t *testing.T) {
 
 func TestEachClientHasItsRate(t *testing.T) {
 	c := NewClients(100, 20, 0)
-	for client := range 2000 {
+	for client := range 300 {
 		allow := allowing(c, address4(client))
 		if got := atOnce(allow, 7, 100); got != 20 {
 			t.Fatalf("client %d: %d admitted at once, want 20", client, got)
 		}
 	}
-	for client := range 2000 {
+	for client := range 300 {
 		if got := admitted(allowing(c, address4(client)), 8, oneSecond, millisecond); got != 99 {
 			t.Fatalf("client %d: %d admitted in the second behind, want 99", client, got)
 		}
@@ -133,7 +133,7 @@ func TestAFullTableHoldsBackWhomItKnowsAndAdmitsNewcomers(t *testing.T) {
 func TestPlacesOfClientsAtRestAreUsedAgain(t *testing.T) {
 	c := newClients(10, 1, 0, smallTable)
 	r := rand.New(rand.NewPCG(1, 1))
-	for second := range int64(40) {
+	for second := range int64(20) {
 		for range smallTable / 4 {
 			c.Allow(address4(int(r.Uint32())), second*oneSecond+r.Int64N(millisecond))
 		}
@@ -145,11 +145,11 @@ func TestPlacesOfClientsAtRestAreUsedAgain(t *testing.T) {
 
 func TestATableThatGrowsForgetsNobodyWhoIsHeldBack(t *testing.T) {
 	c := NewClients(1, 1, 128)
-	for client := range 200_000 {
+	for client := range 50_000 {
 		c.Allow(address4(client), int64(client))
 	}
-	for client := range 200_000 {
-		if c.Allow(address4(client), 300_000) {
+	for client := range 50_000 {
+		if c.Allow(address4(client), 60_000) {
 			t.Fatalf("client %d is admitted again", client)
 		}
 	}
