@@ -37,6 +37,8 @@ type ListenOptions struct {
 	// Shared says that other loops of this process listen on the address already. Without it an address that anyone
 	// listens on is refused, which SO_REUSEPORT alone would not do for processes of the same user.
 	Shared bool
+	// Held binds and queues connections, but accepts none until Open.
+	Held bool
 }
 
 // Listener is one loop's listening socket. Several loops listen on the same address by SO_REUSEPORT.
@@ -50,6 +52,7 @@ type Listener struct {
 	expected int    // how many connections the next event is taken to announce
 	full     uint64 // the turn in which as many as were expected came last
 	paused   bool
+	held     bool // not in the set yet
 	closing  bool // the accept queue is being emptied; closed comes next
 	closed   bool
 }
@@ -64,6 +67,9 @@ func (l *Loop) Listen(address netip.AddrPort, o ListenOptions, a Acceptor) (*Lis
 	listener.timer.Init(listener)
 	index, generation := l.slots.take(listener)
 	listener.slot = index
+	if listener.held = o.Held; o.Held {
+		return listener, nil
+	}
 	// Level-triggered: what one turn does not take is reported again.
 	if err := addEvents(l.set, listener.fd, unix.EPOLLIN, index, generation); err != nil {
 		l.slots.release(index)
@@ -138,6 +144,14 @@ func probe(address netip.AddrPort) error {
 		return fmt.Errorf("bind: %w", err)
 	}
 	return nil
+}
+
+// Open begins to accept on a listener that was held.
+func (ln *Listener) Open() {
+	if ln.held && !ln.closed {
+		ln.held = false
+		ln.OnTimer(nil, ln.loop.now)
+	}
 }
 
 // Address returns the bound address, with the port that the kernel chose if none was asked for.

@@ -59,8 +59,11 @@ func (a *accessLog) request(e *zerolog.Event, r *record) {
 		}
 	}
 	e.Int("request_bytes", r.received).Int("status", r.status)
+	if r.rule != "" {
+		e.Str("rule", r.rule)
+	}
 	if r.backend != nil {
-		e.Str("backend", r.backend.name).Int("tries", r.tries)
+		e.Str("backend", r.backend.name()).Int("tries", r.tries)
 	}
 	if r.upstream != 0 {
 		e.Int("backend_status", r.upstream)
@@ -112,7 +115,7 @@ func (a *accessLog) tunnelEnd(t *tunnel, o engine.Outcome, now int64) {
 	e := a.begin("tunnel-end", t.record.id, now)
 	a.client(e, t.record.client)
 	e.Str("host", t.record.host()).Str("uri", t.record.uri()).Int("status", 101)
-	e.Str("backend", t.record.backend.name)
+	e.Str("backend", t.record.backend.name())
 	a.outcome(e, o, t.detail())
 	e.Float64("duration_ms", millis(t.record.opened, now))
 	for side, key := range [...]string{engine.SideClient: "from_client", engine.SideBackend: "from_backend"} {

@@ -38,7 +38,7 @@ func (s *Server) notReady() string {
 	if state != serverRunning {
 		return "not running"
 	}
-	if !slices.ContainsFunc(s.backends, func(b *backend) bool { return b.weight > 0 }) {
+	if !slices.ContainsFunc(s.site.Load().groups, (*group).canServe) {
 		return "every backend has weight 0"
 	}
 	return ""

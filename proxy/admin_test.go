@@ -15,11 +15,10 @@ import (
 // newServer returns a server before one backend of this weight, that nobody has started.
 func newServer(t *testing.T, weight int) *proxy.Server {
 	t.Helper()
+	listeners, groups := proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
+		[]proxy.BackendConfig{{Name: "b", Address: netip.MustParseAddrPort("127.0.0.1:1"), Weight: weight}})
 	server, err := proxy.New(proxy.Config{
-		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Backends: []proxy.BackendConfig{{Name: "b", Address: netip.MustParseAddrPort("127.0.0.1:1"), Weight: weight}},
-		Loops:    1,
-		Timeouts: proxy.DefaultTimeouts(),
+		Listeners: listeners, Groups: groups, Loops: 1, Policy: proxy.Policy{Timeouts: proxy.DefaultTimeouts()},
 	}, proxy.Logs{Error: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)

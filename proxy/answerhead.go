@@ -11,11 +11,11 @@ import (
 func (x *exchange) appendAnswerHead(dst []byte, chunked bool) []byte {
 	head := x.responseHead
 	dst = http1.AppendStatusLine(dst, head.Status(), head.Phrase())
-	dst = head.AppendHeaders(dst, http1.ClassHopByHop|http1.ClassNamed|http1.ClassWebSocket, nil)
+	dst = x.appendAnswerLines(dst, http1.ClassHopByHop|http1.ClassNamed|http1.ClassWebSocket)
 	if chunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if x.shard.server.config.Announce.Via {
+	if x.policy.Announce.Via {
 		dst = http1.AppendHeader(dst, "Via", viaName)
 	}
 	switch {
@@ -27,6 +27,16 @@ func (x *exchange) appendAnswerHead(dst []byte, chunked bool) []byte {
 	return http1.AppendEnd(dst)
 }
 
+// appendAnswerLines appends the headers of a backend's answer but those of the classes in drop, as the rule wants them.
+func (x *exchange) appendAnswerLines(dst []byte, drop http1.Class) []byte {
+	edits := x.rule.answer
+	if edits == nil {
+		return x.responseHead.AppendHeaders(dst, drop, nil)
+	}
+	dst = x.responseHead.AppendHeaders(dst, drop, func(f http1.Field) bool { return !edits.drops(f) })
+	return append(dst, x.answerLines.Bytes()...)
+}
+
 // appendInterimHead appends a 1xx answer other than 101.
 func appendInterimHead(dst []byte, head *http1.ResponseHead) []byte {
 	dst = http1.AppendStatusLine(dst, head.Status(), head.Phrase())
@@ -35,9 +45,9 @@ func appendInterimHead(dst []byte, head *http1.ResponseHead) []byte {
 }
 
 // appendSwitchingHead appends a validated 101.
-func appendSwitchingHead(dst []byte, head *http1.ResponseHead) []byte {
-	dst = http1.AppendStatusLine(dst, head.Status(), head.Phrase())
-	dst = head.AppendHeaders(dst, http1.ClassHopByHop|http1.ClassNamed, nil)
+func (x *exchange) appendSwitchingHead(dst []byte) []byte {
+	dst = http1.AppendStatusLine(dst, x.responseHead.Status(), x.responseHead.Phrase())
+	dst = x.appendAnswerLines(dst, http1.ClassHopByHop|http1.ClassNamed)
 	dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	return http1.AppendEnd(dst)
 }
@@ -48,36 +58,35 @@ type refusal struct {
 	phrase, text, headers string
 }
 
+const closes = "Connection: close\r\n"
+
 var refusals = map[int]refusal{
-	200: {phrase: "OK", headers: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"},
-	400: {phrase: "Bad Request", text: "The request is malformed.\n"},
-	405: {phrase: "Method Not Allowed", text: "This method is not allowed here.\n", headers: "Allow: GET, HEAD, OPTIONS\r\n"},
-	408: {phrase: "Request Timeout", text: "The request did not arrive in time.\n"},
-	413: {phrase: "Content Too Large", text: "The request's body is too large.\n"},
-	414: {phrase: "URI Too Long", text: "The request line is too long.\n"},
-	417: {phrase: "Expectation Failed", text: "This expectation cannot be met.\n"},
+	200: {phrase: "OK", headers: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" + closes},
+	400: {phrase: "Bad Request", text: "The request is malformed.\n", headers: closes},
+	403: {phrase: "Forbidden", text: "This is not allowed from here.\n", headers: closes},
+	404: {phrase: "Not Found", text: "There is nothing at this address.\n", headers: closes},
+	405: {phrase: "Method Not Allowed", text: "This method is not allowed here.\n", headers: "Allow: GET, HEAD, OPTIONS\r\n" + closes},
+	408: {phrase: "Request Timeout", text: "The request did not arrive in time.\n", headers: closes},
+	413: {phrase: "Content Too Large", text: "The request's body is too large.\n", headers: closes},
+	414: {phrase: "URI Too Long", text: "The request line is too long.\n", headers: closes},
+	417: {phrase: "Expectation Failed", text: "This expectation cannot be met.\n", headers: closes},
 	426: {
 		phrase: "Upgrade Required", text: "WebSocket version 13 is required.\n",
-		headers: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
+		headers: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: upgrade, close\r\n",
 	},
-	431: {phrase: "Request Header Fields Too Large", text: "The request's header is too large.\n"},
-	501: {phrase: "Not Implemented", text: "This kind of request is not supported.\n"},
-	502: {phrase: "Bad Gateway", text: "The server behind this address gave no valid answer.\n"},
-	503: {phrase: "Service Unavailable", text: "No server is available for this request.\n"},
-	504: {phrase: "Gateway Timeout", text: "The server behind this address did not answer in time.\n"},
-	505: {phrase: "HTTP Version Not Supported", text: "This version of HTTP is not supported.\n"},
+	431: {phrase: "Request Header Fields Too Large", text: "The request's header is too large.\n", headers: closes},
+	501: {phrase: "Not Implemented", text: "This kind of request is not supported.\n", headers: closes},
+	502: {phrase: "Bad Gateway", text: "The server behind this address gave no valid answer.\n", headers: closes},
+	503: {phrase: "Service Unavailable", text: "No server is available for this request.\n", headers: closes},
+	504: {phrase: "Gateway Timeout", text: "The server behind this address did not answer in time.\n", headers: closes},
+	505: {phrase: "HTTP Version Not Supported", text: "This version of HTTP is not supported.\n", headers: closes},
 }
 
 // appendRefusal appends a whole answer of our own. bodiless leaves the body out, as for HEAD.
 func appendRefusal(dst []byte, status int, bodiless bool) []byte {
 	r := refusals[status]
 	dst = http1.AppendStatusLine(dst, status, r.phrase)
-	dst = append(dst, r.headers...)
-	connection := "Connection: close\r\n"
-	if status == 426 {
-		connection = "Connection: upgrade, close\r\n"
-	}
-	dst = append(dst, connection...)
+	dst = append(dst, refusalHeaders(status)...)
 	dst = http1.AppendHeader(dst, "Content-Type", "text/plain; charset=utf-8")
 	dst = http1.AppendContentLength(dst, int64(len(r.text)))
 	dst = http1.AppendEnd(dst)
@@ -86,6 +95,9 @@ func appendRefusal(dst []byte, status int, bodiless bool) []byte {
 	}
 	return append(dst, r.text...)
 }
+
+// refusalHeaders are the headers that every refusal of this status has, whatever its body.
+func refusalHeaders(status int) string { return refusals[status].headers }
 
 // statusOf returns the status that an exchange which ended for this reason is answered or logged with.
 func statusOf(r engine.EndReason) int { return outerStatus[r] }

@@ -46,7 +46,7 @@ func (s *answerStage) begin() engine.EndReason {
 		return EndBadUpgradeAnswer
 	}
 	kind, length, chunked := x.answerFraming()
-	s.init(kind, length, http1.FromBackend, x.shard)
+	s.init(kind, length, http1.FromBackend, x)
 	if kind == http1.BodyChunked && !chunked {
 		s.scanner.Dechunk()
 	}

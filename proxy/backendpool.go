@@ -28,8 +28,8 @@ func (p *backendPool) init(h *shard) {
 
 // put keeps a connection on which nothing is under way and nothing is left to be read.
 func (p *backendPool) put(b *backend, c *engine.Conn) {
-	config := &p.shard.server.config
-	if c.Hangup() {
+	config := &p.shard.site.config
+	if c.Hangup() || b.dropped.Load() {
 		c.Close()
 		return
 	}
@@ -65,6 +65,22 @@ func (p *backendPool) take(b *backend) *engine.Conn {
 	}
 	i := same.root.prev.value.(*idleBackend)
 	return i.leave()
+}
+
+// trim closes the connections that are too many, or to backends that take no more requests.
+func (p *backendPool) trim() {
+	weights := p.shard.site.weights()
+	p.all.each(func(e ender) {
+		if i := e.(*idleBackend); weights[i.backend] == 0 {
+			i.shutDown()
+		}
+	})
+	p.all.endOldest(p.all.count - p.shard.site.config.BackendIdle)
+	for b, same := range p.byBackend {
+		if same.count == 0 && weights[b] == 0 {
+			delete(p.byBackend, b)
+		}
+	}
 }
 
 // close closes all connections.

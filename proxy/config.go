@@ -5,41 +5,60 @@ import (
 	"time"
 )
 
-// Config is everything a Server is started with. It is immutable after New: the loops read it without locks.
+// Config is everything a Server works by. The loops read it without locks: it must not be changed once given away.
+//
+// The fields up to Version are fixed when the server is made; the rest, from Policy on, is what Reload replaces.
 type Config struct {
-	// Listen holds the addresses of the HTTP listeners, each bound once per loop with SO_REUSEPORT.
-	// Port 0 asks the kernel for a free port; Server.Addresses tells which.
-	Listen []netip.AddrPort
-	// Backends are the servers that requests are balanced over. At least one.
-	Backends []BackendConfig
 	// Loops is the number of event loops, 1 to 256. 0: GOMAXPROCS.
 	Loops int
 	// ReadBuffer is the size in bytes of each loop's one read buffer, 4 KiB to 1 MiB. 0: 64 KiB.
 	// It bounds what is held per direction of a tunnel, and the bytes taken from a client before its 101.
 	ReadBuffer int
-	// Backlog is the length of each listening socket's accept queue. 0: 4096.
-	Backlog int
-	// MaxConnections bounds the client connections of all loops together; a connection over it is closed
-	// when accepted and counted as refused. 0, or more than the descriptors of the process allow: as many as those
-	// allow, see MaxTunnels.
-	MaxConnections int
-	// MaxConnectionsPerClient bounds the connections of one client address, by trust. 0: no bound.
-	MaxConnectionsPerClient int
 	// BufferMemory bounds, in bytes, what all loops together hold for their connections. 0: a quarter of the memory
 	// of the machine or its cgroup.
 	BufferMemory int64
+	// SplicePipes is how many pipes each loop may have open. 0: 64. Negative: none.
+	SplicePipes int
+	// NotSentLowat bounds, in bytes, what the kernel holds unsent per socket. 0: its own bound.
+	NotSentLowat int
+	// Sources are the addresses that backends are dialed from, in turn. Empty: the kernel chooses.
+	Sources []netip.Addr
+	// Version names the build in metrics and in a panic's last words.
+	Version string
+
+	// Policy holds where neither a listener nor a rule has one of its own.
+	Policy
+	// Listeners are the addresses that clients connect to, at least one.
+	Listeners []ListenerConfig
+	// Groups are the servers that requests are balanced over, at least one group.
+	Groups []GroupConfig
+	// Limits bound what the instance takes on.
+	Limits InstanceLimits
+	// Backlog is the length of each listening socket's accept queue. 0: 4096. A listener keeps the one it began with.
+	Backlog int
 	// SpliceThreshold is the size in bytes from which the rest of a payload goes from socket to socket through a pipe.
 	// 0: 64 KiB. Negative: never.
 	SpliceThreshold int
-	// SplicePipes is how many pipes each loop may have open. 0: 64. Negative: none.
-	SplicePipes int
 	// MaxHead bounds a head, MaxStartLine its first line, in bytes; MaxHeaders the number of header lines. 0: 32 KiB,
 	// 8 KiB, 128.
 	MaxHead, MaxStartLine, MaxHeaders int
-	// AbortOnClientFIN takes a client's half-close before its answer as leaving.
-	AbortOnClientFIN bool
-	// Announce says what backends are told besides the forwarded headers.
-	Announce Announcements
+	// BackendIdle is how many connections to backends each loop keeps between exchanges. 0: 256, or fewer where there
+	// are few descriptors. Negative: none.
+	BackendIdle int
+	// TrustedProxies are the peers whose forwarded headers are believed and appended to. Empty: nobody.
+	TrustedProxies []netip.Prefix
+	// AccessLogQuery logs the query of a URI. Off by default: browsers put WebSocket tokens there.
+	AccessLogQuery bool
+	// ShutdownDelay is how long accepting goes on after a shutdown was asked for, while /readyz already fails.
+	ShutdownDelay time.Duration
+	// ShutdownGrace is how long tunnels may live on after the listeners are closed.
+	ShutdownGrace time.Duration
+}
+
+// Policy is how an exchange is treated: what a listener, or a rule of one, may have different from all others.
+type Policy struct {
+	// Timeouts are the deadlines of every phase. Until a request's head is whole the listener's hold, then the rule's.
+	Timeouts Timeouts
 	// MaxBody bounds the body of a request, in bytes. 0: no bound.
 	MaxBody int64
 	// MinBodyRate ends an exchange whose client sends the request's body slower than this, in bytes per second, measured
@@ -47,25 +66,30 @@ type Config struct {
 	MinBodyRate int64
 	// KeepAliveRequests is how many requests one client connection may carry. 0: 100.
 	KeepAliveRequests int
-	// BackendIdle is how many connections to backends each loop keeps between exchanges. 0: 256, or fewer where there
-	// are few descriptors. Negative: none.
-	BackendIdle int
-	// NotSentLowat bounds, in bytes, what the kernel holds unsent per socket. 0: its own bound.
-	NotSentLowat int
-	// Sources are the addresses that backends are dialed from, in turn. Empty: the kernel chooses.
-	Sources []netip.Addr
-	// Timeouts are the deadlines of every phase.
-	Timeouts Timeouts
-	// TrustedProxies are the peers whose forwarded headers are believed and appended to. Empty: nobody.
-	TrustedProxies []netip.Prefix
-	// AccessLogQuery logs the query of a URI. Off by default: browsers put WebSocket tokens there.
-	AccessLogQuery bool
-	// Version names the build in metrics and in a panic's last words.
-	Version string
-	// ShutdownDelay is how long accepting goes on after a shutdown was asked for, while /readyz already fails.
-	ShutdownDelay time.Duration
-	// ShutdownGrace is how long tunnels may live on after the listeners are closed.
-	ShutdownGrace time.Duration
+	// AbortOnClientFIN takes a client's half-close before its answer as leaving.
+	AbortOnClientFIN bool
+	// Announce says what backends are told besides the forwarded headers.
+	Announce Announcements
+}
+
+// InstanceLimits bound what all loops together take on. What reaches one is dropped and counted; what lives is not
+// touched. 0, in each: no bound.
+type InstanceLimits struct {
+	// Connections are the client connections at once; 0, or more than the descriptors of the process allow: as many as
+	// those allow, see MaxTunnels. One more is closed when it is accepted.
+	Connections int
+	// NewConnections are those accepted per second; one more is closed when it is accepted.
+	NewConnections int
+	// Requests are those per second, upgrades included; one more gets 503.
+	Requests int
+	// Bandwidth is in bytes per second, both directions together. While it is exceeded new connections are closed when
+	// they are accepted, and new requests get 503.
+	Bandwidth int64
+	// ClientConnections are the connections of one client address at once, by trust.
+	ClientConnections int
+	// ClientNewConnections and ClientRequests are those of one client address per second. An IPv6 address counts as its
+	// network of ClientPrefix6 bits (0: 64).
+	ClientNewConnections, ClientRequests, ClientPrefix6 int
 }
 
 // Announcements are headers that are written only where asked for.
@@ -79,18 +103,6 @@ type Announcements struct {
 	// SLBID is the instance's name, a token, for SLB-ID; SLB-IP, the address that the client asked for, goes with it.
 	// Empty: neither.
 	SLBID string
-}
-
-// BackendConfig names one backend server.
-type BackendConfig struct {
-	// Name is what the operator wrote; it appears in logs and metrics.
-	Name string
-	// Address is where it is dialed, unless Path is given.
-	Address netip.AddrPort
-	// Path is that of a Unix socket.
-	Path string
-	// Weight is its share of new requests, 0 to 100. 0: no new requests.
-	Weight int
 }
 
 // Timeouts are the deadlines of an exchange. Zero means "none" only where said; the ranges are in the field comments.

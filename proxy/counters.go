@@ -5,17 +5,17 @@ import "culvert/engine"
 // counters are one loop's plain counters of exchanges and tunnels, beside those of the engine. Written and read on the
 // loop only; a scrape asks the loop for a copy.
 type counters struct {
-	connections, refusedConnections uint64
-	refusedByClient                 uint64 // over the per-client bound
-	movedConnections                uint64 // accepted here, passed on to another loop
-	requests, retries               uint64
-	reused, resent                  uint64 // exchanges on a pooled connection; those sent once more for it was dead
-	tunnelsOpened                   uint64
-	tunnelsEnded                    [endReasons]uint64
-	exchangesEnded                  [endReasons]uint64
-	statuses                        [6]uint64 // by class: 101 is counted in class 1 when the tunnel opens
-	limits                          [httpLimits]uint64
-	messages                        [2]uint64 // in tunnels, by the side they come from
+	connections       uint64
+	dropped           [dropReasons]uint64
+	movedConnections  uint64 // accepted here, passed on to another loop
+	requests, retries uint64
+	reused, resent    uint64 // exchanges on a pooled connection; those sent once more for it was dead
+	tunnelsOpened     uint64
+	tunnelsEnded      [endReasons]uint64
+	exchangesEnded    [endReasons]uint64
+	statuses          [6]uint64 // by class: 101 is counted in class 1 when the tunnel opens
+	limits            [httpLimits]uint64
+	messages          [2]uint64 // in tunnels, by the side they come from
 }
 
 // exchangeOver counts an exchange that did not become a tunnel.

@@ -15,8 +15,8 @@ func TestALingeringCloseCountsForTheBounds(t *testing.T) {
 		name  string
 		bound func(*proxy.Config)
 	}{
-		{"of all connections", func(c *proxy.Config) { c.MaxConnections = 1 }},
-		{"of one client's", func(c *proxy.Config) { c.MaxConnectionsPerClient = 1 }},
+		{"of all connections", func(c *proxy.Config) { c.Limits.Connections = 1 }},
+		{"of one client's", func(c *proxy.Config) { c.Limits.ClientConnections = 1 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}, Config: test.bound})

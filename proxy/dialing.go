@@ -10,20 +10,21 @@ import (
 
 // pick chooses the next backend, leaving out those that were tried already.
 func (x *exchange) pick() (*backend, bool) {
-	i, ok := x.shard.scheduler.Next(x.tried[:x.tries])
+	g := x.rule.group
+	i, ok := x.shard.scheduler(g).next(x.tried[:x.tries])
 	if !ok || x.tries >= ConnectTries {
 		return nil, false
 	}
 	x.tried[x.tries] = i
 	x.tries++
-	return x.shard.server.backends[i], true
+	return g.members[i].backend, true
 }
 
 // dial goes on with a connection to b: one that has served an ordinary exchange before, or a new one. An upgrade always
-// has a new one, for its 101 must not be open to doubt.
+// has a new one, for its 101 must not be open to doubt; so has a request whose connection begins with its client's name.
 func (x *exchange) dial(b *backend) {
 	h := x.shard
-	if x.upgrade {
+	if x.upgrade || x.rule.group.sendProxy > 0 {
 		x.dialNew(b)
 		return
 	}
@@ -48,7 +49,7 @@ func (x *exchange) dial(b *backend) {
 func (x *exchange) dialNew(b *backend) {
 	h := x.shard
 	w := &h.loop.Workspace
-	t := &h.server.config.Timeouts
+	t := &x.policy.Timeouts
 	x.record.backend, x.record.tries = b, x.tries
 	x.timedOut = false
 	c, err := h.connect(b, x)
@@ -156,6 +157,6 @@ func (x *exchange) connected(r engine.Readiness) {
 		return
 	}
 	x.state = exchangeAwaiting
-	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.Answer))
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.Answer))
 	x.backendReady(r)
 }

@@ -44,7 +44,7 @@ var headEndings = map[string]func(*ending){
 		e.released(e.client)
 	},
 	"N05": func(e *ending) {
-		e.start(func(c *proxy.Config) { c.MaxConnections = 1 })
+		e.start(func(c *proxy.Config) { c.Limits.Connections = 1 })
 		e.dial()
 		second := e.p.Dial(e.t)
 		second.WantEOF()
@@ -99,12 +99,12 @@ var headEndings = map[string]func(*ending){
 func (e *ending) dialing(request string, change func(*proxy.Config), addresses ...netip.AddrPort) {
 	e.t.Helper()
 	e.start(func(c *proxy.Config) {
-		own := c.Backends
-		c.Backends = nil
+		own := c.Groups[0].Backends
+		c.Groups[0].Backends = nil
 		for _, address := range addresses {
-			c.Backends = append(c.Backends, proxy.BackendConfig{Name: address.String(), Address: address, Weight: 1})
+			c.Groups[0].Backends = append(c.Groups[0].Backends, proxy.BackendConfig{Name: address.String(), Address: address, Weight: 1})
 		}
-		c.Backends = append(c.Backends, own...)
+		c.Groups[0].Backends = append(c.Groups[0].Backends, own...)
 		if change != nil {
 			change(c)
 		}
@@ -209,7 +209,7 @@ var dialEndings = map[string]func(*ending){
 		e.lingers(e.client)
 	},
 	"D11": func(e *ending) {
-		e.start(func(c *proxy.Config) { c.Backends[0].Weight = 0 })
+		e.start(func(c *proxy.Config) { c.Groups[0].Backends[0].Weight = 0 })
 		e.dial()
 		e.client.Send(plainRequest)
 		e.refused(503)

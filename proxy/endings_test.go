@@ -211,7 +211,7 @@ func (e *ending) logged() {
 func (e *ending) nothingLogged() {
 	e.t.Helper()
 	if m := endingSilent.FindStringSubmatch(e.row.logged); m[2] == "refused connection" {
-		e.p.WaitMetric(e.t, 1, "culvert_client_connections_refused_total")
+		e.p.WaitMetric(e.t, 1, "culvert_dropped_total", "limit=max-connections")
 	} else if m[2] != "" {
 		e.p.WaitMetric(e.t, 1, "culvert_exchanges_ended_total", "reason="+strings.Trim(m[2], "`"))
 	} else {

@@ -43,6 +43,10 @@ type exchange struct {
 	holdLink link // in the ring of those that hold bytes of their clients
 	holding  bool
 
+	port   *port
+	policy *policy // the listener's, from headDone on the rule's; never nil
+	rule   *rule   // nil until the head is whole
+
 	timer   engine.Timer
 	state   exchangeState
 	record  record
@@ -55,10 +59,12 @@ type exchange struct {
 	answer       *engine.Pending // the head of the answer so far
 	responseHead *http1.ResponseHead
 	interim      *engine.Pending // 1xx answers that the client has not taken yet
+	answerLines  *engine.Pending // headers that the rule adds to the answer; nil: none
 	offer        ws.Offer
 	transfer     *transfer // exchangeTransferring only
 
-	peer         netip.AddrPort
+	peer         netip.AddrPort    // who is connected, or whom a PROXY header names
+	asked        netip.AddrPort    // the address that the client asked for; not valid: the connection's own
 	admittedFor  netip.Addr        // whom the per-client bound counts this connection for; not valid: nobody yet
 	tried        [ConnectTries]int // indices of the backends that were dialed
 	tries        int
@@ -68,6 +74,7 @@ type exchange struct {
 	bodyLength   int64 // of the request, with BodyLength
 	bodyKind     http1.BodyKind
 
+	preface         bool // a PROXY header must come first
 	wantsKeepAlive  bool // the client lets its connection live on
 	keepClient      bool // ... and so does the answer
 	keepBackend     bool // the backend's connection may serve another exchange
@@ -92,15 +99,18 @@ func (x *exchange) String() string {
 	return fmt.Sprintf("exchange %016x (%s)", x.record.id, x.state)
 }
 
-// begin takes an accepted connection. Its first request has the client-head timeout from now on.
-func (x *exchange) begin(c *engine.Conn, peer, listener netip.AddrPort) {
+// begin takes an accepted connection to a port, for which the site has l, nil for none. Its first request has the
+// client-head timeout from now on.
+func (x *exchange) begin(c *engine.Conn, peer netip.AddrPort, p *port, l *listener) {
 	w := &x.shard.loop.Workspace
-	x.client, x.peer = c, peer
+	x.client, x.peer, x.port = c, peer, p
+	x.policy = x.shard.site.policyOf(l)
+	x.preface = l != nil && l.preface
 	x.state = exchangeReadingHead
-	x.record.peer, x.record.client, x.record.listener = peer, peer.Addr(), listener
+	x.record.peer, x.record.client, x.record.listener = peer, peer.Addr(), p.address
 	x.record.accepted = w.Now()
 	c.Attach(x, engine.SideClient)
-	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.ClientHead))
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.ClientHead))
 }
 
 // next goes on with the client's connection, on which another request may have come already.
@@ -113,16 +123,18 @@ func (x *exchange) next() {
 	w.Release(x.request)
 	w.Release(x.answer)
 	w.Release(x.interim)
+	w.Release(x.answerLines)
 	peer, client, listener := x.record.peer, x.record.client, x.record.listener
 	x.record.reset()
 	h.nextID++
 	x.record.id, x.record.peer, x.record.client, x.record.listener = h.nextID, peer, client, listener
 	*x = exchange{
 		shard: h, link: x.link, timer: x.timer, record: x.record, client: x.client, received: x.received, peer: x.peer,
+		port: x.port, policy: h.site.policyOf(h.site.listeners[x.port]), asked: x.asked,
 		admittedFor: x.admittedFor, requests: x.requests, clientReadable: x.clientReadable, clientFinishing: x.client.Hangup(),
 	}
 	x.client.Attach(x, engine.SideClient)
-	w.Wheel.Arm(&x.timer, w.Now()+int64(h.server.config.Timeouts.KeepAlive))
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.KeepAlive))
 	if x.received != nil || x.clientReadable {
 		// Not here: this is called from within the exchange before, and the answer to the next may be there at once.
 		w.Later(x)
@@ -266,8 +278,13 @@ func (x *exchange) silence() engine.EndReason {
 func (x *exchange) OnTimer(_ *engine.Timer, now int64) {
 	switch x.state {
 	case exchangeReadingHead:
-		if x.record.received == 0 {
+		switch {
+		case x.record.received == 0:
 			x.drop(x.silence(), engine.SideClient)
+			return
+		case x.preface:
+			x.record.detail = "incomplete"
+			x.badPreface()
 			return
 		}
 		x.refuse(EndRequestTimeout, engine.SideClient)
@@ -309,11 +326,14 @@ func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
 		answer = w.Acquire(512)
 	}
 	buffer := answer.Buffer()
-	*buffer = appendRefusal(*buffer, status, x.headMethod)
-	x.client.Linger(answer, engine.LingerLimits{
-		Nanos: int64(x.shard.server.config.Timeouts.Linger), Stalled: int64(x.shard.server.config.Timeouts.ClientWrite),
-		PeerFinished: x.clientFinished,
-	})
+	if own := x.ownRefusal(status); own != nil {
+		*buffer = own.append(*buffer, nil, nil, refusalHeaders(status), x.headMethod)
+	} else {
+		*buffer = appendRefusal(*buffer, status, x.headMethod)
+	}
+	limits := x.lingerLimits()
+	limits.PeerFinished = x.clientFinished
+	x.client.Linger(answer, limits)
 	x.finish(reason, by)
 }
 
@@ -331,7 +351,7 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 		x.backend.Reset() // its answer is of no use to anybody
 		x.leaveBackend()
 	}
-	if x.state == exchangeReadingHead && x.received != nil && len(x.record.text) == 0 {
+	if x.state == exchangeReadingHead && x.received != nil && x.requestHead != nil && len(x.record.text) == 0 {
 		x.noteUnfinished(x.received.Bytes())
 	}
 	outcome := engine.Outcome{Reason: reason, By: by}

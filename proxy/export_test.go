@@ -2,3 +2,6 @@ package proxy
 
 // Post runs a task on the first loop, for tests that decide what one turn of it meets.
 func (s *Server) Post(task func()) { s.shards[0].loop.Post(task) }
+
+// Sites returns how many configurations this process holds.
+func (s *Server) Sites() int64 { return s.sites.Load() }

@@ -150,7 +150,7 @@ func startUnreachable(t *testing.T, backend *proxytest.Backend, addresses ...net
 	return proxytest.Start(t, proxytest.Options{Backends: backends, Addresses: addresses, Config: func(c *proxy.Config) {
 		c.Timeouts.Connect, c.Timeouts.ConnectTotal = 100*time.Millisecond, proxytest.Patience
 		if backend != nil { // it comes last
-			c.Backends = append(c.Backends[1:len(c.Backends):len(c.Backends)], c.Backends[0])
+			c.Groups[0].Backends = append(c.Groups[0].Backends[1:len(c.Groups[0].Backends):len(c.Groups[0].Backends)], c.Groups[0].Backends[0])
 		}
 	}})
 }

@@ -223,6 +223,8 @@ var refusalBodies = map[int][4]string{
 	503: {"Service Unavailable", "", "close", "No server is available for this request.\n"},
 	504: {"Gateway Timeout", "", "close", "The server behind this address did not answer in time.\n"},
 	413: {"Content Too Large", "", "close", "The request's body is too large.\n"},
+	403: {"Forbidden", "", "close", "This is not allowed from here.\n"},
+	404: {"Not Found", "", "close", "There is nothing at this address.\n"},
 	417: {"Expectation Failed", "", "close", "This expectation cannot be met.\n"},
 	505: {"HTTP Version Not Supported", "", "close", "This version of HTTP is not supported.\n"},
 }

@@ -25,13 +25,13 @@ type hostileTest struct {
 func hostileTests() []hostileTest {
 	var tests []hostileTest
 	for _, cases := range [][]hostileCase{
-		upgradeCases, tunnelCases, headCases, framingCases, forwardedCases, backendCases, answerCases, bodyCases, extraCases,
+		upgradeCases, tunnelCases, headCases, framingCases, forwardedCases, backendCases, answerCases, bodyCases, extraCases, proxyCases,
 	} {
 		for _, c := range cases {
 			tests = append(tests, c.tests()...)
 		}
 	}
-	return slices.Concat(tests, frameTests(), upgradeTests(), deadlineTests(), backendTests(), bodyTests(), endingTests(), extraTests())
+	return slices.Concat(tests, frameTests(), upgradeTests(), deadlineTests(), backendTests(), bodyTests(), endingTests(), extraTests(), proxyTests())
 }
 
 // TestHostile runs every hostile input whose capability exists, and fails when docs/hostile.md tells otherwise.

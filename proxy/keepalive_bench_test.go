@@ -47,10 +47,11 @@ func newKeepAliveRig(t testing.TB) *keepAliveRig {
 			}
 		}
 	}()
+	listeners, groups := proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
+		[]proxy.BackendConfig{{Name: "b", Address: netip.MustParseAddrPort(listener.Addr().String()), Weight: 1}})
 	server, err := proxy.New(proxy.Config{
-		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Backends: []proxy.BackendConfig{{Name: "b", Address: netip.MustParseAddrPort(listener.Addr().String()), Weight: 1}},
-		Loops:    1, Timeouts: proxy.DefaultTimeouts(), KeepAliveRequests: 1 << 30,
+		Listeners: listeners, Groups: groups, Loops: 1,
+		Policy: proxy.Policy{Timeouts: proxy.DefaultTimeouts(), KeepAliveRequests: 1 << 30},
 	}, proxy.Logs{Access: io.Discard})
 	if err != nil {
 		t.Fatal(err)

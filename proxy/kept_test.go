@@ -35,7 +35,7 @@ func TestEachRequestOfATrustedPeerCountsForItsClient(t *testing.T) {
 	answering(t, b)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
 		livesOnBothSides(c)
-		c.MaxConnectionsPerClient = 1
+		c.Limits.ClientConnections = 1
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	}})
 	ask := func(c *proxytest.Conn, client, status string) {

@@ -26,7 +26,7 @@ func MaxTunnels(c *Config) int {
 		return 0
 	}
 	pipes := max(0, min(c.SplicePipes, maxSplicePipes(c.Loops)))
-	fixed := reservedDescriptors + c.Loops*(descriptorsPerLoop+len(c.Listen)+2*pipes+max(0, min(c.BackendIdle, maxBackendIdle(c.Loops))))
+	fixed := reservedDescriptors + c.Loops*(descriptorsPerLoop+len(c.Listeners)+2*pipes+max(0, min(c.BackendIdle, maxBackendIdle(c.Loops))))
 	return max(0, (int(min(limit.Cur, 1<<30))-fixed)/descriptorsPerTunnel)
 }
 

@@ -81,8 +81,7 @@ var (
 	descBytes          = description("relayed_bytes_total", "Bytes relayed in tunnels and answers, by the side that sent them.", "loop", "from")
 	descConnections    = description("client_connections_total", "Client connections accepted and admitted.", "loop")
 	descActive         = description("client_connections_active", "Client connections now, tunnels included.")
-	descRefused        = description("client_connections_refused_total", "Client connections closed at once because --max-connections was reached.", "loop")
-	descRefusedClient  = description("client_connections_refused_by_client_total", "Client connections or requests refused because --max-connections-per-client was reached.", "loop")
+	descDropped        = description("dropped_total", "Client connections closed when accepted, and requests refused, because a limit of the instance was reached: the flag's name, or that of the configuration's key.", "loop", "limit")
 	descMoved          = description("client_connections_moved_total", "Client connections passed on to a loop with fewer.", "loop")
 	descMost           = description("client_connections_max", "Most client connections at once: --max-connections or what the descriptors allow.")
 	descRequests       = description("requests_total", "Requests whose head was read.", "loop")
@@ -96,10 +95,13 @@ var (
 	descPending        = description("exchanges_active", "Requests before the head of their answer.", "loop")
 	descTurn           = description("loop_turn_seconds", "Lag: how long single turns of the event loop took, in seconds.", "loop")
 	descTimers         = description("timers", "Deadlines in the timing wheel.", "loop")
-	descBackendActive  = description("backend_connections_active", "Connections to a backend now, those being dialed included.", "backend", "address")
-	descBackendFailed  = description("backend_dial_failures_total", "Dials of a backend that failed.", "backend", "address")
-	descBackendWeight  = description("backend_weight", "Configured weight of a backend.", "backend", "address")
+	descBackendActive  = description("backend_connections_active", "Connections to a backend now, those being dialed included.", "group", "backend", "address")
+	descBackendFailed  = description("backend_dial_failures_total", "Dials of a backend that failed.", "group", "backend", "address")
+	descBackendWeight  = description("backend_weight", "Configured weight of a backend.", "group", "backend", "address")
 	descLogDropped     = description("access_log_dropped_total", "Lines of the access log that were dropped because their writer was too slow.")
+	descUtilisation    = description("limit_utilisation_ratio", "How much of a limit of the instance is used, 0 to 1; of rates, over the last second or so.", "limit")
+	descReloads        = description("reloads_total", "Configurations taken over since the start.")
+	descSites          = description("configurations_held", "Configurations in memory: the present one, and those not collected yet.")
 	descInfo           = description("build_info", "Always 1; the labels name the build.", "version")
 	descShuttingDown   = description("shutting_down", "1 from the moment a shutdown was asked for.")
 )
@@ -159,12 +161,17 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, b := range s.backends {
-		gauge(descBackendActive, float64(b.active.Load()), b.name, b.where())
-		gauge(descBackendWeight, float64(b.weight), b.name, b.where())
-		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.name, b.where())
+	current := s.site.Load()
+	weights := current.weights()
+	for _, b := range s.registry.all() {
+		gauge(descBackendActive, float64(b.active.Load()), b.group, b.name(), b.where())
+		gauge(descBackendWeight, float64(weights[b]), b.group, b.name(), b.where())
+		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.group, b.name(), b.where())
 	}
-	gauge(descMost, float64(s.config.MaxConnections))
+	c.limits(gauge, current)
+	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(s.reloads.Load()))
+	gauge(descSites, float64(s.sites.Load()))
+	gauge(descMost, float64(current.config.Limits.Connections))
 	gauge(descActive, float64(s.active.Load()))
 	gauge(descInfo, 1, s.config.Version)
 	down := 0.0
@@ -174,6 +181,21 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descShuttingDown, down)
 	if s.logs.Dropped != nil {
 		out <- prometheus.MustNewConstMetric(descLogDropped, prometheus.CounterValue, float64(s.logs.Dropped()))
+	}
+}
+
+// limits tells how much is used of the limits that there are.
+func (c *collector) limits(gauge func(*prometheus.Desc, float64, ...string), current *site) {
+	s, now := c.server, engine.Monotonic()
+	gauge(descUtilisation, float64(s.active.Load())/float64(current.config.Limits.Connections), dropNames[dropConnections])
+	if r := s.limits.newConnections.Load(); r != nil {
+		gauge(descUtilisation, r.Utilisation(now), dropNames[dropNewConnections])
+	}
+	if r := s.limits.requests.Load(); r != nil {
+		gauge(descUtilisation, r.Utilisation(now), dropNames[dropRequests])
+	}
+	if most := s.limits.bandwidth.limit.Load(); most > 0 {
+		gauge(descUtilisation, float64(s.limits.bandwidth.rate.Load())/float64(most), dropNames[dropBandwidth])
 	}
 }
 
@@ -191,8 +213,9 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 	emit(descTunnelsActive, gauge, float64(one.tunnels))
 	emit(descTunnelsOpened, counter, float64(p.tunnelsOpened))
 	emit(descConnections, counter, float64(p.connections))
-	emit(descRefused, counter, float64(p.refusedConnections))
-	emit(descRefusedClient, counter, float64(p.refusedByClient))
+	for reason, n := range p.dropped {
+		emit(descDropped, counter, float64(n), dropNames[reason])
+	}
 	emit(descMoved, counter, float64(p.movedConnections))
 	emit(descRequests, counter, float64(p.requests))
 	emit(descRetries, counter, float64(p.retries))

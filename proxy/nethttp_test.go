@@ -36,11 +36,10 @@ type sender struct {
 }
 
 func newSender(seed uint64) *sender {
-	limits := http1.DefaultLimits()
-	server := &Server{headLimits: &limits}
-	server.config.SpliceThreshold = 4
-	server.config.Announce = Announcements{Forwarded: true, RequestID: true, Via: true}
-	return &sender{shard: &shard{server: server}, random: rand.New(rand.NewPCG(seed, 3))}
+	site := &site{headLimits: http1.DefaultLimits(), policy: new(policy)}
+	site.config.SpliceThreshold = 4
+	site.policy.Announce = Announcements{Forwarded: true, RequestID: true, Via: true}
+	return &sender{shard: &shard{server: new(Server), site: site}, random: rand.New(rand.NewPCG(seed, 3))}
 }
 
 // pass appends what a stage lets through of a body, behind which the stream ends; whole: it was complete.
@@ -157,7 +156,7 @@ func wantBody(t testing.TB, from *bufio.Reader, body io.Reader, want []byte, who
 // checkRequest takes input for what a client sends.
 func (s *sender) checkRequest(t testing.TB, input []byte) (sent bool) {
 	var head http1.RequestHead
-	n, err := head.Parse(input, s.shard.server.headLimits)
+	n, err := head.Parse(input, &s.shard.site.headLimits)
 	if n == 0 || err != nil || announcesFraming(&head.Fields) || head.Expect() == http1.ExpectUnknown || usedUp(&head) {
 		return false
 	}
@@ -165,16 +164,17 @@ func (s *sender) checkRequest(t testing.TB, input []byte) (sent bool) {
 	if decision.Action == ws.Refuse {
 		return false
 	}
-	x := &exchange{shard: s.shard, upgrade: decision.Action == ws.Upgrade}
+	x := &exchange{shard: s.shard, policy: s.shard.site.policy, upgrade: decision.Action == ws.Upgrade}
+	x.bodyKind, x.bodyLength = head.Body()
 	if !x.judgeBody(&head) {
 		t.Fatalf("%q is refused for its body", input)
 	}
-	facts := forwardedFacts{peer: somePeer, listener: someListener, announce: &s.shard.server.config.Announce, lastOnConnection: s.random.IntN(2) == 0}
-	out := appendRequestHead(nil, &head, &facts, someBackend, x.upgrade)
+	facts := forwardedFacts{peer: somePeer, listener: someListener, announce: &x.policy.Announce, lastOnConnection: s.random.IntN(2) == 0}
+	out := appendRequestHead(nil, &head, &facts, someBackend, x.upgrade, nil)
 	whole, body := true, input[n:]
 	if x.bodyKind != http1.BodyNone {
 		var stage requestStage
-		stage.init(x.bodyKind, x.bodyLength, http1.FromClient, s.shard)
+		stage.init(x.bodyKind, x.bodyLength, http1.FromClient, x)
 		out, whole = s.pass(&stage.bodyStage, out, body)
 	}
 	defer func() {
@@ -218,11 +218,11 @@ func (s *sender) checkRequest(t testing.TB, input []byte) (sent bool) {
 // checkAnswer takes input for what a backend answers to a request of this method.
 func (s *sender) checkAnswer(t testing.TB, input []byte, method string) (sent bool) {
 	var head http1.ResponseHead
-	n, err := head.Parse(input, s.shard.server.headLimits)
+	n, err := head.Parse(input, &s.shard.site.headLimits)
 	if n == 0 || err != nil || announcesFraming(&head.Fields) || head.Interim() || head.Status() == 101 {
 		return false
 	}
-	x := &exchange{shard: s.shard, responseHead: &head, headMethod: method == "HEAD", http10: s.random.IntN(4) == 0}
+	x := &exchange{shard: s.shard, policy: s.shard.site.policy, rule: new(rule), responseHead: &head, headMethod: method == "HEAD", http10: s.random.IntN(4) == 0}
 	kind, length, chunked := x.answerFraming()
 	framed := kind == http1.BodyNone || kind == http1.BodyLength || chunked
 	x.keepClient = framed && s.random.IntN(2) == 0
@@ -230,7 +230,7 @@ func (s *sender) checkAnswer(t testing.TB, input []byte, method string) (sent bo
 	whole, body := true, input[n:]
 	if kind != http1.BodyNone {
 		var stage answerStage
-		stage.init(kind, length, http1.FromBackend, s.shard)
+		stage.init(kind, length, http1.FromBackend, x)
 		if kind == http1.BodyChunked && !chunked {
 			stage.scanner.Dechunk()
 		}

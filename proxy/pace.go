@@ -2,7 +2,7 @@ package proxy
 
 import "culvert/engine"
 
-// pace ends an exchange whose client sends the body slower than it must (Config.MinBodyRate). Owned by its transfer.
+// pace ends an exchange whose client sends the body slower than it must (Policy.MinBodyRate). Owned by its transfer.
 type pace struct {
 	timer engine.Timer
 	x     *exchange
@@ -11,9 +11,9 @@ type pace struct {
 
 // begin starts to look, if there is a bound.
 func (p *pace) begin(x *exchange) {
-	if x.shard.server.config.MinBodyRate > 0 {
+	if x.policy.MinBodyRate > 0 {
 		p.x = x
-		x.shard.loop.Wheel.Arm(&p.timer, x.shard.loop.Now()+int64(x.shard.server.config.Timeouts.BodyRate))
+		x.shard.loop.Wheel.Arm(&p.timer, x.shard.loop.Now()+int64(x.policy.Timeouts.BodyRate))
 	}
 }
 
@@ -24,7 +24,7 @@ func (p *pace) OnTimer(_ *engine.Timer, now int64) {
 	x := p.x
 	r := &x.transfer.relay
 	bytes := r.Bytes(engine.SideClient)
-	config := &x.shard.server.config
+	config := x.policy
 	enough := uint64(float64(config.MinBodyRate) * config.Timeouts.BodyRate.Seconds())
 	waits := x.expects && bytes == 0 // for a 100: the backend's affair
 	if !waits && bytes-p.seen < enough && r.PendingBytes(engine.SideClient) == 0 {
@@ -34,5 +34,5 @@ func (p *pace) OnTimer(_ *engine.Timer, now int64) {
 		return
 	}
 	p.seen = bytes
-	x.shard.loop.Wheel.Arm(&p.timer, now+int64(x.shard.server.config.Timeouts.BodyRate))
+	x.shard.loop.Wheel.Arm(&p.timer, now+int64(x.policy.Timeouts.BodyRate))
 }

@@ -14,28 +14,28 @@ import (
 // connections the mean means nothing.
 const placementSlack = 2
 
-// Accepted implements engine.Acceptor.
-func (h *shard) Accepted(c *engine.Conn, peer netip.AddrPort, listener *engine.Listener) {
+// accepted takes a new connection to a port.
+func (h *shard) accepted(c *engine.Conn, peer netip.AddrPort, p *port) {
 	c.Attach(nobody{}, engine.SideClient)
-	if !h.server.admit() {
-		h.counters.refusedConnections++
+	if limit, ok := h.admit(); !ok {
+		h.counters.dropped[limit]++
 		c.Close()
 		return
 	}
 	to := h.server.place(h)
 	to.load.Add(1)
 	if to == h {
-		h.welcome(c, peer, listener.Address())
+		h.welcome(c, peer, p)
 		return
 	}
-	address, fd := listener.Address(), c.Release()
-	if to.loop.Post(func() { to.adopt(fd, peer, address) }) {
+	fd := c.Release()
+	if to.loop.Post(func() { to.adopt(fd, peer, p) }) {
 		h.counters.movedConnections++
 		return
 	}
 	to.load.Add(-1)
 	h.load.Add(1)
-	h.adopt(fd, peer, address)
+	h.adopt(fd, peer, p)
 }
 
 // place returns the loop that an accepted connection goes to: h itself, unless it has over 1.25 times the mean.
@@ -55,32 +55,41 @@ func (s *Server) place(h *shard) *shard {
 }
 
 // adopt takes a socket that another loop accepted.
-func (h *shard) adopt(fd int32, peer, listener netip.AddrPort) {
+func (h *shard) adopt(fd int32, peer netip.AddrPort, p *port) {
 	c, err := h.loop.Adopt(fd, nobody{}, engine.SideClient)
 	if err != nil {
-		h.counters.refusedConnections++
+		h.counters.dropped[dropConnections]++
 		h.leave(netip.Addr{})
 		return
 	}
-	h.welcome(c, peer, listener)
+	h.welcome(c, peer, p)
 }
 
-// welcome begins an exchange on a connection of this loop. The per-client bound is kept here for those who speak for
-// themselves; behind a trusted proxy the client is known only with the head.
-func (h *shard) welcome(c *engine.Conn, peer, listener netip.AddrPort) {
-	trusted := h.server.trusted.contains(peer.Addr())
-	if !trusted && !h.server.clients.admit(peer.Addr()) {
-		h.counters.refusedByClient++
+// welcome begins an exchange on a connection of this loop. The per-client bounds are kept here for those who speak for
+// themselves; behind a trusted proxy the client is known only with the head, behind a PROXY header only with that.
+func (h *shard) welcome(c *engine.Conn, peer netip.AddrPort, p *port) {
+	l := h.site.listeners[p]
+	var counted netip.Addr
+	drop := dropNone
+	switch {
+	case l == nil: // the listener is gone; what it had accepted is told so
+	case l.preface:
+		if !trustedProxies(l.trustsFor).contains(peer.Addr()) {
+			drop = dropProxySource
+		}
+	case !h.site.trusted.contains(peer.Addr()):
+		counted, drop = h.admitClient(peer.Addr())
+	}
+	if drop != dropNone {
+		h.counters.dropped[drop]++
 		c.Close()
 		h.leave(netip.Addr{})
 		return
 	}
 	h.counters.connections++
 	x := h.newExchange()
-	if !trusted {
-		x.admittedFor = peer.Addr()
-	}
-	x.begin(c, peer, listener)
+	x.admittedFor = counted
+	x.begin(c, peer, p, l)
 }
 
 // leave counts a client connection out; client is who it was admitted for, if anybody.

@@ -63,6 +63,20 @@ const (
 	EndTooManyInterim
 	// EndAnswerTimeout: the backend did not answer in time (504).
 	EndAnswerTimeout
+	// EndListenerGone: a request on a connection of a listener that a reload has removed (503).
+	EndListenerGone
+	// EndAccess: the client's address is not let in by an access list (403).
+	EndAccess
+	// EndOrigin: a page of the upgrade's origin may not open WebSockets here (403).
+	EndOrigin
+	// EndNoRule: the listener has no rule for the request, and no default group (404).
+	EndNoRule
+	// EndLimit: a limit of the instance, of a rule or for the client was reached (503); the detail names it.
+	EndLimit
+	// EndFixedAnswer: a rule has answered by itself, by a redirect or a fixed answer.
+	EndFixedAnswer
+	// EndBadPreface: the connection did not begin with a PROXY header as it must; it is closed without an answer.
+	EndBadPreface
 	endReasons
 )
 
@@ -72,6 +86,7 @@ var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
 	"target-too-long", "head-too-large", "method-refused", "not-implemented", "version-refused", "bad-upgrade",
 	"upgrade-version", "client-left", "no-backend", "no-resources", "connect-failed", "connect-timeout",
 	"backend-closed", "bad-answer", "bad-upgrade-answer", "too-many-interim", "answer-timeout",
+	"listener-gone", "access-denied", "origin-denied", "no-rule", "limit", "fixed-answer", "bad-proxy-header",
 }
 
 // outerStatus is the status that the client is answered with, or that the log shows, for an exchange that ends for
@@ -84,6 +99,7 @@ var outerStatus = map[engine.EndReason]int{
 	EndNotImplemented: 501, EndVersionRefused: 505, EndBadUpgrade: 400, EndUpgradeVersion: 426, EndClientLeft: 499,
 	EndNoBackend: 503, EndNoResources: 503, EndConnectFailed: 502, EndConnectTimeout: 504, EndBackendClosed: 502,
 	EndBadAnswer: 502, EndBadUpgradeAnswer: 502, EndTooManyInterim: 502, EndAnswerTimeout: 504,
+	EndListenerGone: 503, EndAccess: 403, EndOrigin: 403, EndNoRule: 404, EndLimit: 503,
 	engine.EndBackendReset: 502, engine.EndBackendLost: 502, engine.EndClientReset: 499, engine.EndClientLost: 499,
 }
 

@@ -32,6 +32,7 @@ type record struct {
 	upstream int           // status that the backend gave; 0: none
 	tries    int           // backends dialed
 	backend  *backend
+	rule     string // the name of the rule that it was for; empty: none
 	detail   string // what exactly was wrong, a stable token
 	text     []byte // method, host, URI, user agent, referer, X-Forwarded-For; ends are in cuts
 	cuts     [recordTexts]uint16
@@ -100,13 +101,23 @@ type tunnelRecord struct {
 	backend *backend
 	text    string // host, a space, which neither has in it (RFC 9112 section 3), URI
 
+	limited     bool        // client is counted by the per-client bound
 	closedFirst engine.Side // who sent the first close frame; SideNone: nobody did
 }
 
-func (r *record) forTunnel(now int64) *tunnelRecord {
+// forTunnel returns what the tunnel keeps. limited says that its client is counted by the per-client bound.
+func (r *record) forTunnel(now int64, limited bool) *tunnelRecord {
 	host, uri := r.textAt(textHost), r.textAt(textURI)
 	host, uri = host[:min(len(host), maxTunnelText)], uri[:min(len(uri), maxTunnelText)]
-	return &tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: string(host) + " " + string(uri), closedFirst: engine.SideNone}
+	return &tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: string(host) + " " + string(uri), limited: limited, closedFirst: engine.SideNone}
+}
+
+// counted returns the client if the per-client bound counts it.
+func (t *tunnelRecord) counted() netip.Addr {
+	if !t.limited {
+		return netip.Addr{}
+	}
+	return t.client
 }
 
 func (t *tunnelRecord) host() string {

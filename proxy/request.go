@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"net/netip"
 	"strconv"
+	"strings"
 
 	"culvert/engine"
 	"culvert/proxy/http1"
@@ -44,6 +46,10 @@ func (x *exchange) take(bytes []byte) {
 // look parses what the client has sent of its next head so far.
 func (x *exchange) look(bytes []byte) {
 	w := &x.shard.loop.Workspace
+	if x.preface {
+		x.takePreface(bytes)
+		return
+	}
 	if x.requests > 0 && x.record.received == 0 && onlyLineEnds(bytes) {
 		w.Release(x.received) // old clients send one behind a body (RFC 9112 2.2): no request begins with it
 		x.received = nil
@@ -54,7 +60,7 @@ func (x *exchange) look(bytes []byte) {
 	}
 	if x.record.received == 0 && x.requests > 0 {
 		x.record.accepted = w.Now() // for the log: this request begins here
-		w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.ClientHead))
+		w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.ClientHead))
 	}
 	x.record.received = len(bytes)
 	x.parse(bytes)
@@ -73,6 +79,11 @@ func onlyLineEnds(bytes []byte) bool {
 // headCut: the client finished before its request's head was whole.
 func (x *exchange) headCut() {
 	x.clientFinished = true
+	if x.preface && x.record.received > 0 {
+		x.record.detail = "incomplete"
+		x.badPreface()
+		return
+	}
 	if x.record.received == 0 {
 		x.drop(x.silence(), engine.SideClient)
 		return
@@ -84,7 +95,7 @@ func (x *exchange) headCut() {
 // parse looks at all bytes received so far.
 func (x *exchange) parse(bytes []byte) {
 	w := &x.shard.loop.Workspace
-	n, err := x.requestHead.Parse(bytes, x.shard.server.headLimits)
+	n, err := x.requestHead.Parse(bytes, &x.shard.site.headLimits)
 	if n == 0 { // refused, or not whole: whatever is answered, HEAD has no body
 		x.headMethod = string(x.requestHead.Method()) == "HEAD"
 	}
@@ -92,6 +103,9 @@ func (x *exchange) parse(bytes []byte) {
 	case err != nil:
 		x.noteUnfinished(bytes)
 		x.record.detail = err.Reason.String()
+		if x.requests == 0 && strings.HasPrefix(string(bytes[:min(len(bytes), len(prefaceV1))]), prefaceV1) {
+			x.record.detail = "proxy-header" // which this listener does not expect
+		}
 		x.shard.counters.passed(err.Reason)
 		x.refuse(requestErrorReason(err), engine.SideClient)
 	case n > 0:
@@ -108,7 +122,7 @@ func (x *exchange) parse(bytes []byte) {
 // come.
 func (x *exchange) noteUnfinished(bytes []byte) {
 	x.requestHead.Rebind(bytes)
-	x.record.note(x.requestHead, x.shard.server.config.AccessLogQuery)
+	x.record.note(x.requestHead, x.shard.site.config.AccessLogQuery)
 }
 
 // requestErrorReason maps what is wrong with a head to the reason of the end.
@@ -135,40 +149,30 @@ func (x *exchange) headDone(bytes, early []byte) {
 	head := x.requestHead
 	x.record.headDone = w.Now()
 	x.record.received = len(bytes)
-	x.record.client = h.server.trusted.clientAddress(x.peer.Addr(), head)
-	x.record.note(head, h.server.config.AccessLogQuery)
+	x.record.client = h.site.trusted.clientAddress(x.peer.Addr(), head)
+	x.record.note(head, h.site.config.AccessLogQuery)
 	x.headMethod = string(head.Method()) == "HEAD"
 	x.http10 = head.Version() == http1.HTTP10
 	x.wantsKeepAlive = head.KeepAlive()
 	x.expects = head.Expect() == http1.ExpectContinue
+	x.bodyKind, x.bodyLength = head.Body()
 	x.requests++
 	h.counters.requests++
-	if !x.judgeResources() {
+	if !x.judgeResources() || !x.judgeUpgrade(head) || !x.judgeRule(head) || !x.judgeBody(head) {
 		return
 	}
-	if !x.judgeUpgrade(head) {
+	if x.rule.group == nil {
+		x.answerHere(head, early)
 		return
 	}
-	if !x.judgeBody(head) {
-		return
-	}
-	x.dialDeadline = w.Now() + int64(h.server.config.Timeouts.ConnectTotal)
+	x.dialDeadline = w.Now() + int64(x.policy.Timeouts.ConnectTotal)
 	backend, ok := x.pick()
 	if !ok {
 		x.refuse(EndNoBackend, engine.SideNone)
 		return
 	}
 	x.idempotent = idempotent(head.Method())
-	facts := forwardedFacts{
-		peer: x.peer, listener: x.record.listener, trusted: h.server.trusted.contains(x.peer.Addr()),
-		lastOnConnection: h.server.config.BackendIdle <= 0, announce: &h.server.config.Announce, id: x.record.id,
-	}
-	if facts.announce.SLBID != "" {
-		facts.asked = x.client.Local()
-	}
-	request := w.Acquire(len(bytes) + 512)
-	*request.Buffer() = appendRequestHead(*request.Buffer(), head, &facts, backend.address, x.upgrade)
-	x.request = request
+	x.writeRequest(head, backend, len(bytes))
 	x.keepEarly(early)
 	h.putRequestHead(head)
 	x.requestHead = nil
@@ -176,23 +180,73 @@ func (x *exchange) headDone(bytes, early []byte) {
 	x.dial(backend)
 }
 
+// writeRequest writes what the backend is sent of the head, of which length bytes came, and the headers that the rule
+// adds to the answer.
+func (x *exchange) writeRequest(head *http1.RequestHead, backend *backend, length int) {
+	h := x.shard
+	w := &h.loop.Workspace
+	facts := forwardedFacts{
+		requestFacts: x.facts(head), peer: x.peer, listener: x.port.address, trusted: h.site.trusted.contains(x.peer.Addr()),
+		lastOnConnection: h.site.config.BackendIdle <= 0 || x.rule.group.sendProxy > 0, announce: &x.policy.Announce, rule: x.rule,
+	}
+	if facts.announce.SLBID != "" || x.rule.group.sendProxy > 0 {
+		facts.asked = x.askedAddress()
+	}
+	x.request = w.Acquire(length + 512)
+	buffer := x.request.Buffer()
+	*buffer = x.appendPreface(*buffer, &facts)
+	*buffer = appendRequestHead(*buffer, head, &facts, backend.address, x.upgrade, &h.path)
+	if edits := x.rule.answer; edits != nil && len(edits.lines) > 0 {
+		x.answerLines = w.Acquire(512)
+		lines := x.answerLines.Buffer()
+		*lines = edits.append(*lines, &facts.requestFacts)
+	}
+}
+
+// facts are what the variables of the configuration stand for.
+func (x *exchange) facts(head *http1.RequestHead) requestFacts {
+	return requestFacts{
+		head: head, client: x.record.client, clientPort: x.peer.Port(), port: x.port.address.Port(), id: x.record.id,
+	}
+}
+
+// askedAddress is the address that the client asked for.
+func (x *exchange) askedAddress() netip.AddrPort {
+	if x.asked.IsValid() {
+		return x.asked
+	}
+	return x.client.Local()
+}
+
 // judgeResources keeps the bounds that are asked for once the client is known; false: the request was refused.
 func (x *exchange) judgeResources() bool {
 	h := x.shard
-	switch {
-	case h.loop.Exhausted():
+	if h.loop.Exhausted() {
 		x.record.detail = "buffer-memory"
-	case x.admittedFor != x.record.client && !h.server.clients.admit(x.record.client):
-		h.counters.refusedByClient++
-		x.record.detail = "client-connections"
-	default:
-		if x.admittedFor.IsValid() && x.admittedFor != x.record.client { // a trusted peer's connection serves many
+		x.refuse(EndNoResources, engine.SideNone)
+		return false
+	}
+	if x.admittedFor != x.record.client {
+		counted, reason := h.admitClient(x.record.client)
+		if reason != dropNone {
+			return x.dropRequest(reason)
+		}
+		if x.admittedFor.IsValid() { // a trusted peer's connection serves many
 			h.server.clients.leave(x.admittedFor)
 		}
-		x.admittedFor = x.record.client
-		return true
+		x.admittedFor = counted
 	}
-	x.refuse(EndNoResources, engine.SideNone)
+	if reason := h.admitRequest(x.record.client); reason != dropNone {
+		return x.dropRequest(reason)
+	}
+	return true
+}
+
+// dropRequest refuses a request for a limit of the instance; it returns false.
+func (x *exchange) dropRequest(reason dropReason) bool {
+	x.shard.counters.dropped[reason]++
+	x.record.detail = dropNames[reason]
+	x.refuse(EndLimit, engine.SideNone)
 	return false
 }
 
@@ -227,8 +281,7 @@ func (h *shard) decideUpgrade(head *http1.RequestHead) ws.Decision {
 
 // judgeBody notes how the request's body is framed; false: the request was refused for it.
 func (x *exchange) judgeBody(head *http1.RequestHead) bool {
-	x.bodyKind, x.bodyLength = head.Body()
-	most := x.shard.server.config.MaxBody
+	most := x.policy.MaxBody
 	switch {
 	case head.Expect() == http1.ExpectUnknown:
 		x.refuse(EndExpectation, engine.SideClient)

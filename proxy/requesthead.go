@@ -16,25 +16,41 @@ const headerClientPort = "X-Forwarded-Client-Srcport"
 
 // forwardedFacts are what the forwarded headers say.
 type forwardedFacts struct {
+	requestFacts
+	rule     *rule
 	peer     netip.AddrPort // who is connected to us
 	listener netip.AddrPort // where
 	trusted  bool           // whether the peer's own forwarded headers stay
 
 	announce *Announcements
-	id       uint64         // of the exchange
 	asked    netip.AddrPort // the address that the client asked for; only with an SLB-ID
 
 	lastOnConnection bool // the backend's connection will not be used again
 }
 
-// appendRequestHead appends the head of the request to a backend.
-func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFacts, backend netip.AddrPort, upgrade bool) []byte {
-	dst = http1.AppendRequestLine(dst, head.Method(), requestTarget(head))
-	if head.Host() == nil {
+// appendRequestHead appends the head of the request to a backend. scratch is for a path that is rewritten.
+func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFacts, backend netip.AddrPort, upgrade bool, scratch *[]byte) []byte {
+	dst = append(append(dst, head.Method()...), ' ')
+	if r := facts.rule; r != nil && r.rewrite != nil {
+		dst = r.rewrite.append(dst, head, scratch)
+	} else {
+		dst = append(dst, requestTarget(head)...)
+	}
+	dst = append(dst, " HTTP/1.1\r\n"...)
+	var edits *headEdits
+	keepsHost := true
+	if r := facts.rule; r != nil {
+		edits = r.request
+		keepsHost = r.host == nil
+	}
+	if !keepsHost || head.Host() == nil {
 		dst = append(dst, "Host: "...)
-		if backend.IsValid() {
+		switch {
+		case !keepsHost:
+			dst = facts.rule.host.append(dst, &facts.requestFacts)
+		case backend.IsValid():
 			dst = backend.AppendTo(dst)
-		} else {
+		default:
 			dst = append(dst, "localhost"...) // a Unix socket has no name of its own
 		}
 		dst = append(dst, "\r\n"...)
@@ -57,6 +73,10 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 		all := keep
 		keep = func(f http1.Field) bool { return f.ID != http1.FieldMaxForwards && all(f) }
 	}
+	if edits != nil || !keepsHost {
+		all := keep
+		keep = func(f http1.Field) bool { return all(f) && !edits.drops(f) && (keepsHost || f.ID != http1.FieldHost) }
+	}
 	dst = head.AppendHeaders(dst, drop, keep)
 	if kind, _ := head.Body(); kind != http1.BodyNone && head.Expect() == http1.ExpectContinue {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
@@ -64,6 +84,7 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 	if hops, ok := maxForwards(head); ok {
 		dst = appendNumber(dst, "Max-Forwards: ", hops-1) // not 0: that is answered here
 	}
+	dst = edits.append(dst, &facts.requestFacts)
 	dst = appendForwarded(dst, head, facts)
 	dst = appendAnnouncements(dst, head, facts)
 	if head.Chunked() {

@@ -46,19 +46,25 @@ type Logs struct {
 	Dropped func() uint64
 }
 
-// Server is a proxy: its loops, listeners and backends. New makes one, Start runs it, Shutdown or Close ends it.
+// Server is a proxy: its loops, listeners and backends. New makes one, Start runs it, Reload gives it another
+// configuration, Shutdown or Close ends it.
 type Server struct {
-	config     Config
-	logs       Logs
-	headLimits *http1.Limits
-	trusted    trustedProxies
-	backends   []*backend
-	clients    *clientLimit
-	nonce      uint64 // of this process, in every exchange's id
+	config   Config // as it was started: what is fixed counts, the rest is in the site
+	logs     Logs
+	clients  *clientLimit
+	registry backendRegistry
+	limits   instanceLimits
+	nonce    uint64 // of this process, in every exchange's id
+
+	reloading sync.Mutex // held by whoever changes the site
+	site      atomic.Pointer[site]
+	reloads   atomic.Uint64
+	sites     *atomic.Int64 // how many are in memory; not part of s, lest it keep them there
 
 	mu       sync.Mutex // guards the fields of the life cycle below
 	state    serverState
 	shards   []*shard
+	ports    []*port // in the order of Config.Listeners
 	watchdog *watchdog
 
 	active       atomic.Int64 // client connections, tunnels included
@@ -74,41 +80,8 @@ const (
 	serverEnded                      // everything is closed; final
 )
 
-// backend is one server that requests are balanced over. Immutable but for the counters, which all loops share.
-type backend struct {
-	name     string
-	address  netip.AddrPort // not valid: path tells
-	path     string         // of a Unix socket
-	weight   int
-	active   atomic.Int64 // connections, those being dialed included
-	failures atomic.Uint64
-	fault    atomic.Pointer[string] // of the last failure, a stable token; nil: there was none
-
-	portIsEphemeral bool // the kernel takes the ports of outgoing connections from around there
-}
-
-// failed counts a dial that failed.
-func (b *backend) failed(fault string) {
-	b.fault.Store(&fault) // first: whoever sees the count sees a fault
-	b.failures.Add(1)
-}
-
-// where returns the backend's address as logs and metrics show it.
-func (b *backend) where() string {
-	if b.path != "" {
-		return "unix:" + b.path
-	}
-	return b.address.String()
-}
-
 // New checks the configuration and returns a server that has opened nothing yet.
 func New(config Config, logs Logs) (*Server, error) {
-	if len(config.Listen) == 0 {
-		return nil, errors.New("no listener: at least one address is needed")
-	}
-	if len(config.Backends) == 0 {
-		return nil, errors.New("no backend: at least one is needed")
-	}
 	if config.Loops == 0 {
 		config.Loops = runtime.GOMAXPROCS(0)
 	}
@@ -121,29 +94,50 @@ func New(config Config, logs Logs) (*Server, error) {
 	if config.ReadBuffer < engine.MinReadBuffer || config.ReadBuffer > engine.MaxReadBuffer {
 		return nil, fmt.Errorf("a read buffer of %d bytes: allowed are %d to %d", config.ReadBuffer, engine.MinReadBuffer, engine.MaxReadBuffer)
 	}
-	config.setBounds()
-	if config.MaxConnections == 0 {
-		return nil, errors.New("the process's limit of descriptors leaves none for tunnels: raise it (ulimit -n, LimitNOFILE), or run fewer loops")
+	if config.BufferMemory == 0 {
+		config.BufferMemory = DefaultBufferMemory()
 	}
-	limits, err := config.headLimits()
+	s := &Server{config: config, logs: logs, clients: newClientLimit(), sites: new(atomic.Int64)}
+	s.registry.ephemeral = ephemeralPorts()
+	first, ports, err := s.prepare(&config, nil)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{clients: newClientLimit(config.MaxConnectionsPerClient), config: config, logs: logs, headLimits: &limits, trusted: config.TrustedProxies}
-	ephemeral := ephemeralPorts()
-	for _, b := range config.Backends {
-		if b.Weight < 0 || b.Weight > 100 {
-			return nil, fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", b.Name, b.Weight)
-		}
-		s.backends = append(s.backends, &backend{
-			name: b.Name, address: b.Address, path: b.Path, weight: b.Weight, portIsEphemeral: ephemeral.contain(b.Address.Port()),
-		})
-	}
+	s.ports = ports
+	s.adopt(first)
 	var nonce [8]byte
 	_, _ = rand.Read(nonce[:]) // never fails
 	s.nonce = binary.LittleEndian.Uint64(nonce[:]) >> 40
 	s.collector = newCollector(s)
 	return s, nil
+}
+
+// prepare compiles a configuration for this server. Nothing has changed when it fails.
+func (s *Server) prepare(config *Config, old *site) (*site, []*port, error) {
+	c := *config
+	s.fix(&c)
+	c.setBounds()
+	if c.Limits.Connections == 0 {
+		return nil, nil, errors.New("the process's limit of descriptors leaves none for tunnels: raise it (ulimit -n, LimitNOFILE), or run fewer loops")
+	}
+	ports, err := s.portsFor(&c)
+	if err != nil {
+		return nil, nil, err
+	}
+	built, err := newSite(&c, ports, old, &s.registry)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.sites.Add(1)
+	runtime.AddCleanup(built, func(n *atomic.Int64) { n.Add(-1) }, s.sites)
+	return built, ports, nil
+}
+
+// fix gives a configuration what is fixed since the start.
+func (s *Server) fix(c *Config) {
+	f := &s.config
+	c.Loops, c.ReadBuffer, c.BufferMemory, c.SplicePipes = f.Loops, f.ReadBuffer, f.BufferMemory, f.SplicePipes
+	c.NotSentLowat, c.Sources, c.Version = f.NotSentLowat, f.Sources, f.Version
 }
 
 // setBounds fills in the bounds that were left to us.
@@ -155,18 +149,12 @@ func (c *Config) setBounds() {
 	if c.SpliceThreshold == 0 {
 		c.SpliceThreshold = engine.DefaultSpliceThreshold
 	}
-	if c.KeepAliveRequests == 0 {
-		c.KeepAliveRequests = DefaultKeepAliveRequests
-	}
 	if c.BackendIdle == 0 {
 		c.BackendIdle = DefaultBackendIdle
 	}
 	c.BackendIdle = min(c.BackendIdle, maxBackendIdle(c.Loops))
-	if c.BufferMemory == 0 {
-		c.BufferMemory = DefaultBufferMemory()
-	}
-	if most := MaxTunnels(c); c.MaxConnections == 0 || c.MaxConnections > most {
-		c.MaxConnections = most
+	if most := MaxTunnels(c); c.Limits.Connections == 0 || c.Limits.Connections > most {
+		c.Limits.Connections = most
 	}
 }
 
@@ -218,33 +206,29 @@ func (s *Server) Start() error {
 	for _, h := range s.shards {
 		h.loop.Start()
 	}
-	s.watchdog = startWatchdog(s.shards, s.backends, s.logs.Error)
+	s.watchdog = s.startWatchdog(s.shards)
 	s.state = serverRunning
 	return nil
 }
 
 func (s *Server) open() error {
-	addresses := append([]netip.AddrPort(nil), s.config.Listen...)
+	current := s.site.Load()
 	for i := range s.config.Loops {
 		loop, err := engine.NewLoop(engine.LoopOptions{
-			Name: strconv.Itoa(i), ReadBuffer: s.config.ReadBuffer, Sockets: s.config.sockets(),
-			SplicePipes: max(s.config.SplicePipes, 0), BufferMemory: s.config.BufferMemory / int64(s.config.Loops),
+			Name: strconv.Itoa(i), ReadBuffer: s.config.ReadBuffer, Sockets: current.config.sockets(),
+			SplicePipes: max(current.config.SplicePipes, 0), BufferMemory: s.config.BufferMemory / int64(s.config.Loops),
 			OnPanic: s.lastWords,
 		})
 		if err != nil {
 			return err
 		}
-		h := newShard(s, loop, i)
-		s.shards = append(s.shards, h)
-		for j, address := range addresses {
-			listener, err := loop.Listen(address, engine.ListenOptions{
-				Backlog: s.config.Backlog, Sockets: s.config.sockets(), Shared: i > 0,
-			}, h)
-			if err != nil {
+		s.shards = append(s.shards, newShard(s, loop, i, current))
+	}
+	for _, p := range s.ports {
+		for i, h := range s.shards {
+			if err := h.listen(p, i > 0, false); err != nil {
 				return err
 			}
-			h.listeners = append(h.listeners, listener)
-			addresses[j] = listener.Address() // where the kernel chose a port, all loops share it
 		}
 	}
 	return nil
@@ -255,7 +239,7 @@ func (s *Server) lastWords(message string) {
 	s.logs.Error.WithLevel(zerolog.FatalLevel).Str("build", s.config.Version).Msg(message)
 }
 
-// Addresses returns the addresses of the listeners, in the order of Config.Listen, with the ports that were chosen.
+// Addresses returns the addresses of the listeners, in the order of Config.Listeners, with the ports that were chosen.
 func (s *Server) Addresses() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,20 +247,8 @@ func (s *Server) Addresses() []netip.AddrPort {
 		return nil
 	}
 	var addresses []netip.AddrPort
-	for _, listener := range s.shards[0].listeners {
-		addresses = append(addresses, listener.Address())
+	for _, p := range s.ports {
+		addresses = append(addresses, p.address)
 	}
 	return addresses
 }
-
-// admit counts a client connection in; false: the bound is reached.
-func (s *Server) admit() bool {
-	if n := s.active.Add(1); n > int64(s.config.MaxConnections) {
-		s.active.Add(-1)
-		return false
-	}
-	return true
-}
-
-// skipThreshold is Config.SpliceThreshold as the stages take it: 0 for never.
-func (s *Server) skipThreshold() uint32 { return uint32(max(s.config.SpliceThreshold, 0)) }

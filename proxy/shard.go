@@ -4,8 +4,8 @@ import (
 	"sync/atomic"
 
 	"culvert/engine"
-	"culvert/proxy/balance"
 	"culvert/proxy/http1"
+	"culvert/proxy/route"
 	"culvert/proxy/ws"
 )
 
@@ -14,21 +14,25 @@ const spareExchanges = 256
 
 // shard is the proxy on one loop: everything that the exchanges and tunnels of this loop share. Owned by the loop.
 type shard struct {
-	server    *Server
-	loop      *engine.Loop
-	listeners []*engine.Listener
-	scheduler *balance.WRR
-	log       accessLog
-	counters  counters
-	nextID    uint64
-	load      atomic.Int64 // client connections, those on their way here included; all loops read it when they accept
-	sources   sources
-	lingering uint64 // as last asked for by the shutdown
+	server     *Server
+	loop       *engine.Loop
+	site       *site // what holds for the next request
+	listeners  map[*port]*engine.Listener
+	schedulers map[*group]*groupScheduler
+	position   int // where the next scheduler starts
+	log        accessLog
+	counters   counters
+	nextID     uint64
+	relayed    atomic.Uint64 // bytes, as last published for the bound on bandwidth
+	load       atomic.Int64  // client connections, those on their way here included; all loops read it when they accept
+	sources    sources
+	lingering  uint64 // as last asked for by the shutdown
 
 	// Scratch values of one event; nothing in them outlives it.
-	check                        ws.RequestCheck
-	verdict                      ws.ResponseCheck
-	tunnelLimits, transferLimits engine.RelayLimits
+	check   ws.RequestCheck
+	verdict ws.ResponseCheck
+	route   route.Scratch
+	path    []byte // of a rewritten target
 
 	pool    backendPool
 	closing bool // a shutdown has begun: no connection lives on behind its exchange
@@ -41,26 +45,19 @@ type shard struct {
 	responseHeads      []*http1.ResponseHead
 }
 
-func newShard(s *Server, loop *engine.Loop, index int) *shard {
-	weights := make([]int, len(s.backends))
-	for i, b := range s.backends {
-		weights[i] = b.weight
-	}
-	t := &s.config.Timeouts
+func newShard(s *Server, loop *engine.Loop, index int, first *site) *shard {
 	h := &shard{
-		server: s, loop: loop, scheduler: balance.NewWRR(weights, index), log: newAccessLog(s.logs.Access),
-		sources: sources{addresses: s.config.Sources, next: index % max(len(s.config.Sources), 1)},
-		nextID:  s.nonce<<40 | uint64(index)<<32,
-		tunnelLimits: engine.RelayLimits{
-			Idle: int64(t.Idle), Stalled: int64(t.Stalled), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
-		},
-		transferLimits: engine.RelayLimits{Surrender: true, Idle: int64(t.Answer), Stalled: int64(t.ClientWrite)},
+		server: s, loop: loop, log: newAccessLog(s.logs.Access), position: index - s.config.Loops,
+		sources:   sources{addresses: s.config.Sources, next: index % max(len(s.config.Sources), 1)},
+		nextID:    s.nonce<<40 | uint64(index)<<32,
+		listeners: make(map[*port]*engine.Listener),
 	}
 	h.pool.init(h)
 	h.exchanges.init()
 	h.holders.init()
 	loop.SetShedder(h)
 	h.streams.init()
+	h.use(first)
 	return h
 }
 
@@ -87,6 +84,7 @@ func (h *shard) retire(x *exchange) {
 	w.Release(x.request)
 	w.Release(x.answer)
 	w.Release(x.interim)
+	w.Release(x.answerLines)
 	h.putRequestHead(x.requestHead)
 	h.putResponseHead(x.responseHead)
 	h.exchanges.remove(&x.link)

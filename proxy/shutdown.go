@@ -20,7 +20,7 @@ const (
 // all at once. When ctx is done everything ends at once. It returns when all is closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.shuttingDown.Store(true)
-	if wait(ctx, s.config.ShutdownDelay) {
+	if wait(ctx, s.site.Load().config.ShutdownDelay) {
 		s.everywhere(func(h *shard) { h.stopListening() })
 		s.wane(ctx)
 	}
@@ -41,7 +41,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // wane ends what is left bit by bit, so that at the end of the grace nothing is.
 func (s *Server) wane(ctx context.Context) {
-	grace := s.config.ShutdownGrace
+	grace := s.site.Load().config.ShutdownGrace
 	steps := max(1, int64(grace/shutdownStep))
 	begin := sum(s.live())
 	for step := int64(1); step <= steps && sum(s.live()) > 0; step++ {
@@ -118,7 +118,7 @@ func shares(excess int64, loads []int64) []int64 {
 
 // settle gives the lingering closes a moment, so that the last FINs and bytes are not destroyed by resets.
 func (s *Server) settle(ctx context.Context) {
-	deadline := engine.Monotonic() + int64(min(farewell, s.config.Timeouts.Linger))
+	deadline := engine.Monotonic() + int64(min(farewell, s.site.Load().config.Timeouts.Linger))
 	for engine.Monotonic() < deadline && s.lingering() > 0 {
 		if !wait(ctx, shutdownStep/5) {
 			return

@@ -28,15 +28,15 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	h.log.tunnelOpen(&x.record, now)
 	h.counters.tunnelsOpened++
 	h.counters.statuses[1]++
-	t := &tunnel{shard: h, record: x.record.forTunnel(now)}
+	t := &tunnel{shard: h, record: x.record.forTunnel(now, x.admittedFor.IsValid())}
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
 		t.stages[side].scanner.Init(ws.Options{
-			Sender: sender, Extension: agreement.Extension, SkipThreshold: h.server.skipThreshold(), Strict: true,
+			Sender: sender, Extension: agreement.Extension, SkipThreshold: h.site.skipThreshold(), Strict: true,
 		})
 	}
 	head := w.Acquire(1024)
-	*head.Buffer() = appendSwitchingHead(*head.Buffer(), x.responseHead)
-	t.relay.Init(w, [2]engine.End{x.client, x.backend}, h.tunnelStages(t), &h.tunnelLimits, t)
+	*head.Buffer() = x.appendSwitchingHead(*head.Buffer())
+	t.relay.Init(w, [2]engine.End{x.client, x.backend}, h.tunnelStages(t), x.policy.tunnel, t)
 	h.streams.add(&t.link, t)
 	h.handOver(&t.relay, x, head, rest)
 	t.relay.Start()
@@ -95,7 +95,7 @@ func (t *tunnel) RelayOver(r *engine.Relay, o engine.Outcome) {
 	h.counters.tunnelsEnded[o.Reason]++
 	h.log.tunnelEnd(t, o, h.loop.Now())
 	ends := r.Ends()
-	h.depart(t.record.client, ends[:]...)
+	h.depart(t.record.counted(), ends[:]...)
 }
 
 // shutDown implements ender.
@@ -106,7 +106,7 @@ func (t *tunnel) shutDown() {
 // String describes the tunnel for a panic's last words.
 func (t *tunnel) String() string {
 	return fmt.Sprintf("tunnel %016x to %s (%d bytes from the client, %d from the backend)", t.record.id,
-		t.record.backend.name, t.relay.Bytes(engine.SideClient), t.relay.Bytes(engine.SideBackend))
+		t.record.backend.name(), t.relay.Bytes(engine.SideClient), t.relay.Bytes(engine.SideBackend))
 }
 
 // detail names the violation that ended the tunnel, if one did.

@@ -28,7 +28,7 @@ func (x *exchange) beginTransfer(quiet bool) {
 		t.relay.Whole(engine.SideClient)
 		x.requestWhole()
 	} else {
-		t.request.init(x.bodyKind, x.bodyLength, http1.FromClient, x.shard)
+		t.request.init(x.bodyKind, x.bodyLength, http1.FromClient, x)
 		w.Wheel.Cancel(&x.timer)
 		t.pace.begin(x)
 		early := x.received
@@ -78,7 +78,7 @@ func (x *exchange) newTransfer() *transfer {
 	t.request.x, t.answer.x = x, x
 	t.pace.timer.Init(&t.pace)
 	x.transfer, x.state = t, exchangeTransferring
-	t.relay.Init(&h.loop.Workspace, [2]engine.End{x.client, x.backend}, [2]engine.Stage{&t.request, &t.answer}, &h.transferLimits, t)
+	t.relay.Init(&h.loop.Workspace, [2]engine.End{x.client, x.backend}, [2]engine.Stage{&t.request, &t.answer}, x.policy.transfer, t)
 	return t
 }
 
@@ -88,7 +88,7 @@ func (t *transfer) start() {
 		t.relay.Quiet(engine.SideClient)
 	}
 	t.relay.Start()
-	if x.shard.server.config.AbortOnClientFIN && x.transfer == t {
+	if x.transfer == t && x.policy.AbortOnClientFIN {
 		x.client.Attach(t, engine.SideClient)
 		t.abandoned()
 	}
@@ -126,7 +126,7 @@ func (x *exchange) requestWhole() {
 			return
 		}
 	}
-	w.Wheel.Arm(&x.timer, w.Now()+int64(x.shard.server.config.Timeouts.Answer))
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.Answer))
 }
 
 // answerBegins: the head of the final answer is whole. Whether the connections live on is decided now.
@@ -137,14 +137,14 @@ func (x *exchange) answerBegins(kind http1.BodyKind, chunked bool) {
 	head := x.responseHead
 	x.record.status = head.Status()
 	x.answerFramed = kind == http1.BodyNone || kind == http1.BodyLength || chunked
-	x.keepClient = x.wantsKeepAlive && x.answerFramed && x.requestIsWhole && !x.upgrade && !h.closing &&
-		x.requests < h.server.config.KeepAliveRequests
-	if x.requests >= h.server.config.KeepAliveRequests {
+	x.keepClient = x.wantsKeepAlive && x.answerFramed && x.requestIsWhole && !x.upgrade && !h.closing && h.site.listeners[x.port] != nil &&
+		x.requests < x.policy.KeepAliveRequests
+	if x.requests >= x.policy.KeepAliveRequests {
 		h.counters.limits[limitKeepAliveRequests]++
 	}
 	_, declared := head.ContentLength()
 	surelyEnded := !x.headMethod || !declared && !head.Chunked() // some backends send HEAD's body after all
-	x.keepBackend = h.server.config.BackendIdle > 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
+	x.keepBackend = h.site.config.BackendIdle > 0 && x.rule.group.sendProxy == 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
 	w.Release(x.request) // no retry any more
 	x.request = nil
 }
@@ -284,7 +284,7 @@ func (x *exchange) unanswered(o engine.Outcome, bodyless bool, pending *engine.P
 // dismiss ends a backend's connection that is of no more use. Clients whose connections live on could leave a lingering
 // close behind each request: over as many as may be idle, backends' connections are closed at once.
 func (x *exchange) dismiss(backend *engine.Conn) {
-	if x.shard.loop.Counters.Lingering >= uint64(maxBackendIdle(len(x.shard.server.shards))) {
+	if x.shard.loop.Counters.Lingering >= uint64(maxBackendIdle(x.shard.server.config.Loops)) {
 		backend.Close()
 		return
 	}
@@ -317,12 +317,12 @@ func (x *exchange) retry() {
 		x.clientGone()
 		return
 	}
-	x.dialDeadline = h.loop.Now() + int64(h.server.config.Timeouts.ConnectTotal)
+	x.dialDeadline = h.loop.Now() + int64(x.policy.Timeouts.ConnectTotal)
 	x.dialNew(b)
 }
 
 func (x *exchange) lingerLimits() engine.LingerLimits {
-	t := &x.shard.server.config.Timeouts
+	t := &x.policy.Timeouts
 	return engine.LingerLimits{Nanos: int64(t.Linger), Stalled: int64(t.ClientWrite)}
 }
 
@@ -335,5 +335,5 @@ func (h *shard) quiet(c *engine.Conn) bool {
 // String describes the transfer for a panic's last words.
 func (t *transfer) String() string {
 	return fmt.Sprintf("exchange %016x (between client and %s: %d bytes of body there, %d back)", t.x.record.id,
-		t.x.record.backend.name, t.relay.Bytes(engine.SideClient), t.relay.Bytes(engine.SideBackend))
+		t.x.record.backend.name(), t.relay.Bytes(engine.SideClient), t.relay.Bytes(engine.SideBackend))
 }

@@ -23,7 +23,7 @@ func (t *tunnel) appendState(b []byte) []byte {
 	client, _ := t.record.client.MarshalBinary() // never fails
 	backend := t.record.backend
 	address, _ := backend.address.MarshalBinary() // never fails
-	for _, text := range []string{string(client), backend.name, string(address), t.record.host(), t.record.uri()} {
+	for _, text := range []string{string(client), backend.name(), string(address), t.record.host(), t.record.uri()} {
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(text)))
 		b = append(b, text...)
 	}
@@ -58,19 +58,9 @@ func (h *shard) restoreTunnel(b []byte, ends [2]engine.End) (*tunnel, error) {
 	if _, err := t.relay.RestoreState(b, &h.loop.Workspace, ends, stages, t); err != nil {
 		return nil, err
 	}
-	t.record.backend = h.server.backendFor(string(texts[1]), address)
+	t.record.backend = h.server.registry.find(string(texts[1]), address)
 	t.record.backend.active.Add(1)
 	h.counters.tunnelsOpened++
 	h.streams.add(&t.link, t)
 	return t, nil
-}
-
-// backendFor returns the backend with this name and address, or one that stands for it alone.
-func (s *Server) backendFor(name string, address netip.AddrPort) *backend {
-	for _, b := range s.backends {
-		if b.name == name && b.address == address {
-			return b
-		}
-	}
-	return &backend{name: name, address: address}
 }

@@ -23,11 +23,9 @@ func (e *idleEnd) Linger(*engine.Pending, engine.LingerLimits) { e.released = tr
 
 func newStateShard(t *testing.T) *shard {
 	t.Helper()
-	s, err := New(Config{
-		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Backends: []BackendConfig{{Name: "b", Address: netip.MustParseAddrPort("127.0.0.1:9"), Weight: 1}},
-		Timeouts: DefaultTimeouts(), Loops: 1,
-	}, Logs{})
+	listeners, groups := OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
+		[]BackendConfig{{Name: "b", Address: netip.MustParseAddrPort("127.0.0.1:9"), Weight: 1}})
+	s, err := New(Config{Listeners: listeners, Groups: groups, Policy: Policy{Timeouts: DefaultTimeouts()}, Loops: 1}, Logs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,19 +34,19 @@ func newStateShard(t *testing.T) *shard {
 		t.Fatal(err)
 	}
 	t.Cleanup(loop.Abandon)
-	return newShard(s, loop, 0)
+	return newShard(s, loop, 0, s.site.Load())
 }
 
 // openTunnel returns a tunnel in the middle of a fragmented message, with part of a header on hold.
 func openTunnel(h *shard, ends [2]engine.End) *tunnel {
-	r := record{id: 7, client: netip.MustParseAddr("2001:db8::1"), backend: h.server.backends[0]}
+	r := record{id: 7, client: netip.MustParseAddr("2001:db8::1"), backend: h.server.registry.all()[0]}
 	r.text = []byte("GETexample.org/chat")
 	r.cuts = [recordTexts]uint16{3, 14, 19, 19, 19, 19}
-	t := &tunnel{shard: h, record: r.forTunnel(12345)}
+	t := &tunnel{shard: h, record: r.forTunnel(12345, false)}
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
 		t.stages[side].scanner.Init(ws.Options{Sender: sender, Strict: true})
 	}
-	t.relay.Init(&h.loop.Workspace, ends, h.tunnelStages(t), &h.tunnelLimits, t)
+	t.relay.Init(&h.loop.Workspace, ends, h.tunnelStages(t), h.site.policy.tunnel, t)
 	h.streams.add(&t.link, t)
 	t.record.backend.active.Add(1)
 	t.relay.Feed(engine.SideBackend, []byte{0x01, 0x02, 'h', 'i', 0x80, 126, 0x01})
@@ -70,7 +68,7 @@ func TestATunnelGoesOnFromItsExportedState(t *testing.T) {
 	if again := second.appendState(nil); !bytes.Equal(again, state) {
 		t.Errorf("exported again, the state differs:\n%x\n%x", again, state)
 	}
-	if second.record.backend != h.server.backends[0] || second.record.opened != 12345 || second.record.id != 7 {
+	if second.record.backend != h.server.registry.all()[0] || second.record.opened != 12345 || second.record.id != 7 {
 		t.Errorf("identity was lost: %+v", second.record)
 	}
 	if host, uri := string(second.record.host()), string(second.record.uri()); host != "example.org" || uri != "/chat" {

@@ -36,7 +36,7 @@ func TestBackendsBehindUnixSockets(t *testing.T) {
 	defer func() { _ = backend.Close() }()
 	p := proxytest.Start(t, proxytest.Options{Config: func(c *proxy.Config) {
 		livesOnBothSides(c)
-		c.Backends = []proxy.BackendConfig{{Name: "none", Path: path + "-none", Weight: 1}, {Name: "unix", Path: path, Weight: 1}}
+		c.Groups[0].Backends = []proxy.BackendConfig{{Name: "none", Path: path + "-none", Weight: 1}, {Name: "unix", Path: path, Weight: 1}}
 	}})
 	for range 4 {
 		client := p.Dial(t)

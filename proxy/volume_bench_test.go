@@ -18,11 +18,10 @@ func BenchmarkRelaySmallMessage(b *testing.B) {
 	processors := runtime.GOMAXPROCS(3)
 	b.Cleanup(func() { runtime.GOMAXPROCS(processors) })
 	l := newLockstep(b)
+	listeners, groups := proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
+		[]proxy.BackendConfig{{Name: "b", Address: l.backend, Weight: 1}})
 	server, err := proxy.New(proxy.Config{
-		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Backends: []proxy.BackendConfig{{Name: "b", Address: l.backend, Weight: 1}},
-		Loops:    1,
-		Timeouts: proxy.DefaultTimeouts(),
+		Listeners: listeners, Groups: groups, Loops: 1, Policy: proxy.Policy{Timeouts: proxy.DefaultTimeouts()},
 	}, proxy.Logs{})
 	if err != nil {
 		b.Fatal(err)

@@ -68,16 +68,14 @@ func runChild(text string) error {
 		return err
 	}
 	runtime.GOMAXPROCS(settings.Loops + 1) // loops and workers: the one more is for scrapes and the collector
-	config := proxy.Config{
-		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Loops:    settings.Loops,
-		Timeouts: settings.Timeouts,
-
-		KeepAliveRequests: settings.KeepAliveRequests,
-	}
+	var backends []proxy.BackendConfig
 	for i, address := range settings.Backends {
-		config.Backends = append(config.Backends, proxy.BackendConfig{Name: "b" + strconv.Itoa(i), Address: address, Weight: 1})
+		backends = append(backends, proxy.BackendConfig{Name: "b" + strconv.Itoa(i), Address: address, Weight: 1})
 	}
+	config := proxy.Config{
+		Loops: settings.Loops, Policy: proxy.Policy{Timeouts: settings.Timeouts, KeepAliveRequests: settings.KeepAliveRequests},
+	}
+	config.Listeners, config.Groups = proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, backends)
 	logs := proxy.Logs{Error: zerolog.New(os.Stderr), Access: io.Discard}
 	if settings.AccessLog {
 		logs.Access = os.Stdout

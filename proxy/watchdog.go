@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"bytes"
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	"culvert/engine"
@@ -23,43 +25,38 @@ const (
 )
 
 // watchdog reports loops that do not turn, with their stacks, once per stuck turn; and backends that cannot be reached,
-// so that the loops need not.
+// so that the loops need not. It also adds up what the loops relay, where that is bounded.
 type watchdog struct {
 	end, ended chan struct{}
 }
 
-func startWatchdog(shards []*shard, backends []*backend, log zerolog.Logger) *watchdog {
+// startWatchdog watches these loops of a server.
+func (s *Server) startWatchdog(shards []*shard) *watchdog {
 	d := &watchdog{end: make(chan struct{}), ended: make(chan struct{})}
-	loops := make([]*engine.Loop, len(shards))
-	for i, h := range shards {
-		loops[i] = h.loop
-	}
-	reports := make([]failureReport, len(backends))
-	for i, b := range backends {
-		reports[i].backend = b
-	}
 	// goroutine: watchdog, ends when stop is called
-	go d.run(loops, reports, log)
+	go d.run(s, shards)
 	return d
 }
 
-func (d *watchdog) run(loops []*engine.Loop, reports []failureReport, log zerolog.Logger) {
+func (d *watchdog) run(s *Server, shards []*shard) {
 	defer close(d.ended)
 	ticker := time.NewTicker(watchdogPeriod)
 	defer ticker.Stop()
-	reported := make([]bool, len(loops))
+	log := s.logs.Error
+	reported := make([]bool, len(shards))
+	reports := make(failureReports)
 	for look := 1; ; look++ {
 		select {
 		case <-d.end:
 			return
 		case <-ticker.C:
 		}
-		for i := range reports {
-			if look%looksPerReport == 0 {
-				reports[i].look(engine.Monotonic(), log)
-			}
+		if look%looksPerReport == 0 {
+			reports.look(s.registry.all(), engine.Monotonic(), log)
 		}
-		for i, loop := range loops {
+		s.limits.bandwidth.look(shards)
+		for i, h := range shards {
+			loop := h.loop
 			busy := loop.Busy(engine.Monotonic())
 			if busy < stuckAfter {
 				reported[i] = false
@@ -79,6 +76,21 @@ func (d *watchdog) stop() {
 	<-d.ended
 }
 
+// failureReports are those of the backends that there are.
+type failureReports map[*backend]*failureReport
+
+func (reports failureReports) look(backends []*backend, now int64, log zerolog.Logger) {
+	for _, b := range backends {
+		if reports[b] == nil {
+			reports[b] = &failureReport{backend: b}
+		}
+		reports[b].look(now, log)
+	}
+	if len(reports) > len(backends) {
+		maps.DeleteFunc(reports, func(b *backend, _ *failureReport) bool { return !slices.Contains(backends, b) })
+	}
+}
+
 // failureReport is what was told of one backend's failures. Owned by the watchdog.
 type failureReport struct {
 	backend *backend
@@ -92,7 +104,7 @@ func (r *failureReport) look(now int64, log zerolog.Logger) {
 	if failures == r.told || now < r.next {
 		return
 	}
-	log.Warn().Str("backend", r.backend.name).Str("address", r.backend.where()).
+	log.Warn().Str("backend", r.backend.name()).Str("address", r.backend.where()).
 		Uint64("failures", failures-r.told).Str("detail", *r.backend.fault.Load()).
 		Msg("connections to a backend failed")
 	r.told, r.next = failures, now+int64(failurePeriod)

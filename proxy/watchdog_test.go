@@ -26,7 +26,7 @@ func reportAt(t *testing.T, r *failureReport, after time.Duration) map[string]an
 }
 
 func TestABackendThatFailsIsToldOfNowAndThen(t *testing.T) {
-	b := &backend{name: "b0", address: netip.MustParseAddrPort("192.0.2.1:80")}
+	b := newBackend(backendKey{address: netip.MustParseAddrPort("192.0.2.1:80")}, "b0", portRange{})
 	r := &failureReport{backend: b}
 	if line := reportAt(t, r, 0); line != nil {
 		t.Errorf("a line without a failure: %v", line)

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -18,7 +19,7 @@ const fewTunnels = 500
 // warn tells of settings that are allowed and yet will surprise.
 func (p *preparation) warn() {
 	log := &p.service.logs.errors
-	if bound, most := p.config.MaxConnections, proxy.MaxTunnels(&p.config); bound > most {
+	if bound, most := p.config.Limits.Connections, proxy.MaxTunnels(&p.config); bound > most {
 		log.Warn().Int("max_connections", bound).Int("tunnels_max", most).Uint64("descriptors", p.descriptors).
 			Msg("--max-connections is more than the limit of descriptors allows: raise that (ulimit -n, LimitNOFILE)")
 	}
@@ -33,12 +34,10 @@ func (p *preparation) warn() {
 		log.Warn().Stringer("connect_timeout", t.Connect).Stringer("connect_total_timeout", t.ConnectTotal).
 			Msg("--connect-timeout is more than --connect-total-timeout: behind a backend that does not answer no other one is tried")
 	}
-	weights := 0
-	for _, b := range p.config.Backends {
-		weights += b.Weight
-	}
-	if weights == 0 {
-		log.Warn().Msg("every backend has weight 0: no request will be served")
+	for _, g := range p.config.Groups {
+		if !slices.ContainsFunc(g.Backends, func(b proxy.BackendConfig) bool { return b.Weight > 0 }) {
+			log.Warn().Str("group", g.Name).Msg("every backend has weight 0: no request will be served")
+		}
 	}
 }
 
@@ -49,8 +48,10 @@ func (p *preparation) announce() {
 		return
 	}
 	backends := zerolog.Arr()
-	for _, b := range p.config.Backends {
-		backends.Dict(zerolog.Dict().Str("name", b.Name).Str("address", where(b)).Int("weight", b.Weight))
+	for _, g := range p.config.Groups {
+		for _, b := range g.Backends {
+			backends.Dict(zerolog.Dict().Str("group", g.Name).Str("name", b.Name).Str("address", where(b)).Int("weight", b.Weight))
+		}
 	}
 	listeners := zerolog.Arr()
 	for _, address := range p.service.server.Addresses() {
@@ -68,8 +69,10 @@ func (p *preparation) announceToPeople() {
 	for _, address := range p.service.server.Addresses() {
 		log.Info().Msgf("clients   http://%s", forBrowser(address))
 	}
-	for _, b := range p.config.Backends {
-		log.Info().Msg("backend   " + describeBackend(b))
+	for _, g := range p.config.Groups {
+		for _, b := range g.Backends {
+			log.Info().Msg("backend   " + describeBackend(b))
+		}
 	}
 	if p.service.admin != nil {
 		log.Info().Msgf("metrics   http://%s/metrics", forBrowser(p.service.admin.address()))

@@ -64,7 +64,7 @@ func (p *preparation) startAnywhere(i *settings.Invocation) error {
 			if i.Given("listen") {
 				return err
 			}
-			p.config.Listen[0] = freePort(p.config.Listen[0])
+			p.config.Listeners[0].Address = freePort(p.config.Listeners[0].Address)
 		}
 		err = p.service.start(p.config, p.admin)
 	}

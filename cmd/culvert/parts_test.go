@@ -148,7 +148,8 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
 			s := &service{logs: logs{errors: zerolog.Nop()}}
-			config := proxy.Config{Listen: []netip.AddrPort{c.listen}, Backends: []proxy.BackendConfig{{Name: "b", Address: other}}, Loops: 2, Timeouts: proxy.DefaultTimeouts()}
+			config := proxy.Config{Loops: 2, Policy: proxy.Policy{Timeouts: proxy.DefaultTimeouts()}}
+			config.Listeners, config.Groups = proxy.OneGroup([]netip.AddrPort{c.listen}, []proxy.BackendConfig{{Name: "b", Address: other}})
 			if err := s.start(config, settings.AdminAddress{Address: c.admin}); err == nil {
 				t.Fatal("no error")
 			}
@@ -261,8 +262,8 @@ func TestWarnings(t *testing.T) {
 	var log bytes.Buffer
 	p := &preparation{
 		config: proxy.Config{
-			MaxConnections: 1 << 40, Backends: []proxy.BackendConfig{{Weight: 0}},
-			Timeouts: proxy.Timeouts{Connect: 2 * time.Second, ConnectTotal: time.Second},
+			Limits: proxy.InstanceLimits{Connections: 1 << 40}, Groups: []proxy.GroupConfig{{Backends: []proxy.BackendConfig{{Weight: 0}}}},
+			Policy: proxy.Policy{Timeouts: proxy.Timeouts{Connect: 2 * time.Second, ConnectTotal: time.Second}},
 		},
 		admin: settings.AdminAddress{Address: netip.MustParseAddrPort("[::]:9900")},
 	}
@@ -274,7 +275,7 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	log.Reset()
-	p.config.MaxConnections, p.config.Backends[0].Weight, p.admin.Off = 1, 1, true
+	p.config.Limits.Connections, p.config.Groups[0].Backends[0].Weight, p.admin.Off = 1, 1, true
 	p.config.Timeouts.Connect = time.Second
 	p.warn()
 	if log.Len() > 0 {

@@ -62,22 +62,26 @@ func configure(i *settings.Invocation, backends []proxy.BackendConfig, loops int
 		listen[n] = reachable(address)
 	}
 	t, l := &s.Timeouts, &s.Limits
+	listeners, groups := proxy.OneGroup(listen, backends)
 	return proxy.Config{
-		Listen: listen, Backends: backends, Sources: i.Sources, Loops: loops,
+		Listeners: listeners, Groups: groups, Sources: i.Sources, Loops: loops,
 		ReadBuffer: l.ReadBuffer, BufferMemory: int64(l.BufferMemory), Backlog: s.Listeners.Backlog,
-		MaxConnections: l.MaxConnections, MaxConnectionsPerClient: l.MaxConnectionsPerClient,
+		Limits:          proxy.InstanceLimits{Connections: l.MaxConnections, ClientConnections: l.MaxConnectionsPerClient},
 		SpliceThreshold: zeroMeansNone(l.SpliceThreshold), SplicePipes: zeroMeansNone(l.SplicePipes), NotSentLowat: l.NotsentLowat,
-		Timeouts: proxy.Timeouts{
-			Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
-			ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
-			KeepAlive: s.HTTP.KeepAliveTimeout, BodyRate: proxy.DefaultTimeouts().BodyRate, BackendIdle: s.HTTP.BackendIdleTimeout,
+		Policy: proxy.Policy{
+			Timeouts: proxy.Timeouts{
+				Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
+				ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
+				KeepAlive: s.HTTP.KeepAliveTimeout, BodyRate: proxy.DefaultTimeouts().BodyRate, BackendIdle: s.HTTP.BackendIdleTimeout,
+			},
+			KeepAliveRequests: s.HTTP.KeepAliveRequests, AbortOnClientFIN: s.HTTP.AbortOnClientFin,
+			MaxBody: int64(s.HTTP.MaxBody), MinBodyRate: int64(s.HTTP.MinBodyRate),
+			Announce: proxy.Announcements{
+				Forwarded: s.HTTP.Forwarded, RequestID: s.HTTP.RequestID, Via: s.HTTP.Via, SLBID: unlessOff(s.HTTP.SLBID),
+			},
 		},
-		KeepAliveRequests: s.HTTP.KeepAliveRequests, BackendIdle: zeroMeansNone(s.HTTP.BackendIdleConnections),
-		MaxHead: s.HTTP.MaxHead, MaxStartLine: min(s.HTTP.MaxRequestLine, s.HTTP.MaxHead), MaxHeaders: s.HTTP.MaxHeaders,
-		MaxBody: int64(s.HTTP.MaxBody), MinBodyRate: int64(s.HTTP.MinBodyRate), AbortOnClientFIN: s.HTTP.AbortOnClientFin,
-		Announce: proxy.Announcements{
-			Forwarded: s.HTTP.Forwarded, RequestID: s.HTTP.RequestID, Via: s.HTTP.Via, SLBID: unlessOff(s.HTTP.SLBID),
-		},
+		BackendIdle: zeroMeansNone(s.HTTP.BackendIdleConnections),
+		MaxHead:     s.HTTP.MaxHead, MaxStartLine: min(s.HTTP.MaxRequestLine, s.HTTP.MaxHead), MaxHeaders: s.HTTP.MaxHeaders,
 		TrustedProxies: s.Trust.TrustedProxies, AccessLogQuery: s.Logs.AccessLogQuery, Version: buildVersion(),
 		ShutdownDelay: s.Shutdown.ShutdownDelay, ShutdownGrace: s.Shutdown.ShutdownGrace,
 	}

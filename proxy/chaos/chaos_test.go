@@ -140,13 +140,12 @@ func startProxy(t *testing.T, backend *chaoticBackend) *proxy.Server {
 	} {
 		*timeout = time.Second
 	}
+	listeners, groups := proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, []proxy.BackendConfig{
+		{Name: "chaotic", Weight: 1, Address: netip.MustParseAddrPort(backend.listener.Addr().String())},
+		{Name: "refusing", Weight: 1, Address: netip.MustParseAddrPort("127.0.0.1:1")},
+	})
 	server, err := proxy.New(proxy.Config{
-		Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Backends: []proxy.BackendConfig{
-			{Name: "chaotic", Weight: 1, Address: netip.MustParseAddrPort(backend.listener.Addr().String())},
-			{Name: "refusing", Weight: 1, Address: netip.MustParseAddrPort("127.0.0.1:1")},
-		},
-		Timeouts: timeouts, Loops: 2, BufferMemory: 2 << 20,
+		Listeners: listeners, Groups: groups, Policy: proxy.Policy{Timeouts: timeouts}, Loops: 2, BufferMemory: 2 << 20,
 	}, proxy.Logs{})
 	if err != nil {
 		t.Fatal(err)

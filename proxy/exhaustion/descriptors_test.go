@@ -14,7 +14,7 @@ import (
 func TestHostileE08Descriptors(t *testing.T) { runScenario(t, "descriptors", nil, 256) }
 
 func descriptorsScenario() error {
-	s, err := newStand(func(c *proxy.Config) { c.SplicePipes = -1; c.MaxConnections = 10 })
+	s, err := newStand(func(c *proxy.Config) { c.SplicePipes = -1; c.Limits.Connections = 10 })
 	if err != nil {
 		return err
 	}

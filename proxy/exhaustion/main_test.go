@@ -73,13 +73,10 @@ func newStand(change func(*proxy.Config)) (*stand, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := proxy.Config{
-		Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Backends: []proxy.BackendConfig{{
-			Name: "echo", Weight: 1, Address: netip.MustParseAddrPort(backend.Addr().String()),
-		}},
-		Timeouts: proxy.DefaultTimeouts(), Loops: 1,
-	}
+	listeners, groups := proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, []proxy.BackendConfig{{
+		Name: "echo", Weight: 1, Address: netip.MustParseAddrPort(backend.Addr().String()),
+	}})
+	config := proxy.Config{Listeners: listeners, Groups: groups, Policy: proxy.Policy{Timeouts: proxy.DefaultTimeouts()}, Loops: 1}
 	change(&config)
 	server, err := proxy.New(config, proxy.Logs{Error: zerolog.New(os.Stdout)})
 	if err != nil {

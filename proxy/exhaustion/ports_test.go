@@ -67,7 +67,7 @@ func besideUseless(useless, ports string, clientPort, tunnels int) error {
 		return err
 	}
 	s, err := newStand(func(c *proxy.Config) {
-		c.Backends = append([]proxy.BackendConfig{{Name: "useless", Weight: 1, Address: netip.MustParseAddrPort(useless)}}, c.Backends...)
+		c.Groups[0].Backends = append([]proxy.BackendConfig{{Name: "useless", Weight: 1, Address: netip.MustParseAddrPort(useless)}}, c.Groups[0].Backends...)
 	})
 	if err != nil {
 		return err

@@ -98,6 +98,16 @@ func (b *Backend) Close() {
 // StopListening has later dials refused; connections that were accepted live on.
 func (b *Backend) StopListening() { _ = b.listener.Close() }
 
+// Connects reports whether somebody accepts connections at an address.
+func Connects(address netip.AddrPort) bool {
+	c, err := net.DialTimeout("tcp", address.String(), Patience)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
 // Refuses returns an address at which every connection is refused until the test is over.
 func Refuses(t testing.TB) netip.AddrPort {
 	t.Helper()

@@ -174,6 +174,19 @@ func (c *Conn) ReadHead() string {
 	}
 }
 
+// TryReadHead reads a head and reports whether one came.
+func (c *Conn) TryReadHead() bool {
+	for {
+		if i := strings.Index(c.untaken(), "\r\n\r\n"); i >= 0 {
+			c.take(i + 4)
+			return true
+		}
+		if !c.fill() {
+			return false
+		}
+	}
+}
+
 // ReadExactly reads n bytes.
 func (c *Conn) ReadExactly(n int) string {
 	c.t.Helper()

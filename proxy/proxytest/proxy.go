@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +30,7 @@ type Options struct {
 
 // Proxy is a real proxy in this process.
 type Proxy struct {
+	config   proxy.Config // as it was started
 	server   *proxy.Server
 	backends []*Backend
 	clients  []*Conn
@@ -43,28 +45,29 @@ type Proxy struct {
 func Start(t testing.TB, o Options) *Proxy {
 	t.Helper()
 	config := proxy.Config{
-		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Loops:    1,
-		Timeouts: proxy.DefaultTimeouts(),
-		Version:  "test",
+		Loops:   1,
+		Version: "test",
 		// One exchange per connection on both sides, unless a test is about those that live on.
-		KeepAliveRequests: 1, BackendIdle: -1,
+		Policy:      proxy.Policy{Timeouts: proxy.DefaultTimeouts(), KeepAliveRequests: 1},
+		BackendIdle: -1,
 	}
+	var backends []proxy.BackendConfig
 	for i, b := range o.Backends {
 		name := b.name
 		if name == "" {
 			name = "b" + strconv.Itoa(i)
 		}
-		config.Backends = append(config.Backends, proxy.BackendConfig{Name: name, Address: b.Address(), Weight: 1})
+		backends = append(backends, proxy.BackendConfig{Name: name, Address: b.Address(), Weight: 1})
 	}
 	for _, address := range o.Addresses {
-		name := "b" + strconv.Itoa(len(config.Backends))
-		config.Backends = append(config.Backends, proxy.BackendConfig{Name: name, Address: address, Weight: 1})
+		name := "b" + strconv.Itoa(len(backends))
+		backends = append(backends, proxy.BackendConfig{Name: name, Address: address, Weight: 1})
 	}
+	config.Listeners, config.Groups = proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, backends)
 	if o.Config != nil {
 		o.Config(&config)
 	}
-	p := &Proxy{backends: o.Backends, access: newLogBook(), errors: newLogBook(), watched: map[*Conn]watched{}}
+	p := &Proxy{config: config, backends: o.Backends, access: newLogBook(), errors: newLogBook(), watched: map[*Conn]watched{}}
 	server, err := proxy.New(config, proxy.Logs{Error: zerolog.New(p.errors), Access: p.access})
 	if err != nil {
 		t.Fatalf("the proxy cannot be made: %v", err)
@@ -132,6 +135,29 @@ func (p *Proxy) left() string {
 		}
 	}
 	return left
+}
+
+// Reload changes the configuration that the proxy has now, and makes it take the change over.
+func (p *Proxy) Reload(t testing.TB, change func(*proxy.Config)) {
+	t.Helper()
+	if err := p.TryReload(change); err != nil {
+		t.Fatalf("the proxy does not take the configuration: %v", err)
+	}
+}
+
+// TryReload is Reload, which may fail. Listeners and groups are copied, so that change may change them in place.
+func (p *Proxy) TryReload(change func(*proxy.Config)) error {
+	config := p.config
+	config.Listeners, config.Groups = slices.Clone(config.Listeners), slices.Clone(config.Groups)
+	for i := range config.Groups {
+		config.Groups[i].Backends = slices.Clone(config.Groups[i].Backends)
+	}
+	change(&config)
+	if err := p.server.Reload(config); err != nil {
+		return err
+	}
+	p.config = config
+	return nil
 }
 
 // Server returns the proxy itself.

@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+
+	"culvert/engine"
+	"culvert/proxy/proxyproto"
+)
+
+// prefaceV1 begins a PROXY header of version 1, and no request.
+const prefaceV1 = "PROXY "
+
+// takePreface reads the PROXY header that a connection begins with, from all bytes received so far. What follows it is
+// the request.
+func (x *exchange) takePreface(bytes []byte) {
+	x.record.received = len(bytes)
+	n, header, err := proxyproto.Parse(bytes)
+	switch {
+	case err != nil:
+		x.record.detail = "malformed"
+		if wrong := (*proxyproto.Error)(nil); errors.As(err, &wrong) {
+			x.record.detail = wrong.Reason.String()
+		}
+		x.badPreface()
+		return
+	case n == 0:
+		if x.received == nil {
+			x.hold(bytes)
+		}
+		return
+	}
+	x.preface = false
+	x.record.received = 0
+	if !header.Local {
+		x.peer, x.asked = header.Source, header.Destination
+		x.record.peer, x.record.client = x.peer, x.peer.Addr()
+	}
+	x.keepEarly(bytes[n:])
+	if x.received == nil {
+		return
+	}
+	x.letGo()
+	x.look(x.received.Bytes())
+}
+
+// badPreface ends a connection that does not begin as it must. Nobody knows who it is for: it is reset.
+func (x *exchange) badPreface() {
+	x.client.Reset()
+	x.finish(EndBadPreface, engine.SideClient)
+}
+
+// appendPreface appends the PROXY header for the backend, if its group wants one.
+func (x *exchange) appendPreface(dst []byte, facts *forwardedFacts) []byte {
+	source := netip.AddrPortFrom(x.record.client, 0)
+	if x.record.client == x.peer.Addr() {
+		source = x.peer
+	}
+	switch x.rule.group.sendProxy {
+	case 1:
+		return proxyproto.AppendV1(dst, source, facts.asked)
+	case 2:
+		return proxyproto.AppendV2(dst, source, facts.asked)
+	}
+	return dst
+}

@@ -1,0 +1,204 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"culvert/engine"
+)
+
+// ErrNotRunning is returned by Reload before Start, and once the end has begun.
+var ErrNotRunning = errors.New("the proxy is not running, or is ending")
+
+// Reload replaces the configuration, all of it but what is fixed since New. New requests are decided by the new one from
+// when Reload returns; a request whose head was whole before goes on as the old one had it. No tunnel is touched, nor a
+// backend's counts where its group and address are the same. A listener that is new is bound before anything else
+// changes: on any error nothing has. A listener that is gone stops accepting; its connections end with their present
+// request. It may be called from any goroutine, and takes as long as every loop needs for a turn.
+func (s *Server) Reload(config Config) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	s.mu.Lock()
+	running, before := s.state == serverRunning, s.ports
+	s.mu.Unlock()
+	if !running || s.shuttingDown.Load() {
+		return ErrNotRunning
+	}
+	built, ports, err := s.prepare(&config, s.site.Load())
+	if err != nil {
+		s.forgetBackends()
+		return err
+	}
+	added := without(ports, before)
+	if err := s.bind(added, before); err != nil {
+		s.forgetBackends()
+		return err
+	}
+	removed := without(before, ports)
+	s.adopt(built)
+	s.everywhere(func(h *shard) { h.enter(built, added, removed) })
+	s.mu.Lock()
+	s.ports = ports
+	s.mu.Unlock()
+	s.forgetBackends()
+	s.reloads.Add(1)
+	return nil
+}
+
+// adopt makes a site the server's: the loops enter it one by one.
+func (s *Server) adopt(built *site) {
+	built.label()
+	s.limits.set(&built.config.Limits)
+	s.clients.setLimit(built.config.Limits.ClientConnections)
+	s.site.Store(built)
+}
+
+// forgetBackends drops backends that are neither configured nor connected to.
+func (s *Server) forgetBackends() {
+	weights := s.site.Load().weights()
+	s.registry.forget(func(b *backend) bool { _, configured := weights[b]; return configured })
+}
+
+// portsFor returns the ports of a configuration's listeners: those that are there already, and new ones.
+func (s *Server) portsFor(c *Config) ([]*port, error) {
+	if len(c.Listeners) == 0 {
+		return nil, errors.New("no listener: at least one address is needed")
+	}
+	s.mu.Lock()
+	free := slices.Clone(s.ports)
+	s.mu.Unlock()
+	var ports []*port
+	for i := range c.Listeners {
+		address := c.Listeners[i].Address
+		same := func(p *port) bool { return p.configured == address }
+		if address.Port() != 0 && slices.ContainsFunc(ports, same) {
+			return nil, fmt.Errorf("there are two listeners at %s", address)
+		}
+		if j := slices.IndexFunc(free, same); j >= 0 {
+			ports = append(ports, free[j])
+			free = slices.Delete(free, j, j+1)
+			continue
+		}
+		ports = append(ports, &port{configured: address})
+	}
+	return ports, nil
+}
+
+// without returns the ports of list that are not in other.
+func without(list, other []*port) []*port {
+	return slices.DeleteFunc(slices.Clone(list), func(p *port) bool { return slices.Contains(other, p) })
+}
+
+// bind binds new ports on every loop, without accepting yet. Where one cannot be bound none is.
+func (s *Server) bind(added, present []*port) error {
+	var failure error
+	for _, p := range added {
+		shared := slices.ContainsFunc(present, func(other *port) bool { return other.address.Port() == p.configured.Port() })
+		for _, h := range s.shards {
+			done := make(chan error, 1)
+			if !h.loop.Post(func() { done <- h.listen(p, shared, true) }) {
+				done <- ErrNotRunning
+			}
+			if err := <-done; err != nil && failure == nil {
+				failure = err
+			}
+			shared = true
+		}
+		if failure != nil {
+			break
+		}
+	}
+	if failure != nil {
+		s.everywhere(func(h *shard) {
+			for _, p := range added {
+				h.unlisten(p)
+			}
+		})
+	}
+	return failure
+}
+
+// listen binds a port on this loop. shared says that another socket of ours may be bound to it, held that nothing is
+// accepted until enter.
+func (h *shard) listen(p *port, shared, held bool) error {
+	address := p.configured
+	if p.address.IsValid() {
+		address = p.address // where the kernel chose a port, all loops share it
+	}
+	config := &h.server.site.Load().config
+	l, err := h.loop.Listen(address, engine.ListenOptions{
+		Backlog: config.Backlog, Sockets: config.sockets(), Shared: shared, Held: held,
+	}, &door{h, p})
+	if err != nil {
+		return err
+	}
+	if !p.address.IsValid() {
+		p.address = l.Address() // nobody else knows the port yet
+	}
+	h.listeners[p] = l
+	return nil
+}
+
+// unlisten closes the listening socket of a port, if there is one; what waits to be accepted is accepted first.
+func (h *shard) unlisten(p *port) {
+	if l := h.listeners[p]; l != nil {
+		l.Close()
+		delete(h.listeners, p)
+	}
+}
+
+// enter goes over to a new site.
+func (h *shard) enter(built *site, added, removed []*port) {
+	for _, p := range removed {
+		h.unlisten(p)
+	}
+	h.use(built)
+	for _, p := range added {
+		if l := h.listeners[p]; l != nil {
+			l.Open()
+		}
+	}
+	if len(removed) > 0 {
+		h.exchanges.each(func(e ender) {
+			if x := e.(*exchange); x.idle() && slices.Contains(removed, x.port) {
+				x.shutDown()
+			}
+		})
+	}
+	h.pool.trim()
+}
+
+// use makes a site the loop's own, and its schedulers those of its groups.
+func (h *shard) use(built *site) {
+	schedulers := make(map[*group]*groupScheduler, len(built.groups))
+	for _, g := range built.groups {
+		s := h.schedulers[g]
+		if s == nil {
+			h.position += h.server.config.Loops
+			s = newGroupScheduler(g, h.position)
+		}
+		schedulers[g] = s
+	}
+	h.site, h.schedulers = built, schedulers
+}
+
+// scheduler returns what chooses among the members of a group, which may be of a site that is no more.
+func (h *shard) scheduler(g *group) *groupScheduler {
+	if s := h.schedulers[g]; s != nil {
+		return s
+	}
+	return newGroupScheduler(g, h.position)
+}
+
+// door is a port as one loop listens on it.
+type door struct {
+	shard *shard
+	port  *port
+}
+
+// Accepted implements engine.Acceptor.
+func (d *door) Accepted(c *engine.Conn, peer netip.AddrPort, _ *engine.Listener) {
+	d.shard.accepted(c, peer, d.port)
+}

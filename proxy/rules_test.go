@@ -1,0 +1,246 @@
+package proxy_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"culvert/proxy"
+	"culvert/proxy/access"
+	"culvert/proxy/proxytest"
+	"culvert/proxy/route"
+)
+
+// What a rule does to the requests that it is for, on real sockets. Which rule that is, package route tests.
+
+// ruleCase is one request to a listener with one rule, "rule", in front of the default group.
+type ruleCase struct {
+	name    string
+	rule    proxy.RuleConfig
+	request string // ¶ is CRLF
+	answer  string // the backend's; empty: it must not be asked
+	sent    []string
+	unsent  []string
+	got     []string // what the client is answered, beginning with its status line
+	ungot   []string
+	log     string
+}
+
+const (
+	ruleGet   = "GET /a/b?c=d HTTP/1.1¶Host: app.example.com:8080¶X-Old: 1¶X-Old: 2¶¶"
+	ruleOK    = "HTTP/1.1 200 OK¶Content-Length: 2¶Server: secret¶X-Kept: yes¶¶ok"
+	ruleWS    = "GET /chat HTTP/1.1¶Host: app.example.com¶Connection: Upgrade¶Upgrade: websocket¶Sec-WebSocket-Version: 13¶Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==¶"
+	ruleWSOK  = "HTTP/1.1 101 Switching Protocols¶Connection: Upgrade¶Upgrade: websocket¶Server: secret¶Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=¶¶"
+	ruleOKLog = "request 200 complete backend"
+)
+
+func toGroup(change func(*proxy.RuleConfig)) proxy.RuleConfig {
+	r := proxy.RuleConfig{Name: "rule", Group: proxy.DefaultGroup}
+	change(&r)
+	return r
+}
+
+func set(name, value string) proxy.HeaderEdit {
+	return proxy.HeaderEdit{Op: proxy.HeaderSet, Name: name, Value: value}
+}
+
+func path(text string) *string { return &text }
+
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
+var ruleCases = []ruleCase{
+	{
+		name: "headers of the request are set, added and removed",
+		rule: toGroup(func(r *proxy.RuleConfig) {
+			r.RequestHeaders = []proxy.HeaderEdit{
+				set("X-Old", "{client} {port} {{}}"), {Op: proxy.HeaderAdd, Name: "X-New", Value: "{host-name}|{uri}|{path}|{query}|{method}|{scheme}|{host}"},
+				{Op: proxy.HeaderRemove, Name: "user-agent"},
+			}
+		}),
+		request: "GET /a/b?c=d HTTP/1.1¶Host: app.example.com:8080¶X-OLD: 1¶User-Agent: me¶x-old: 2¶¶", answer: ruleOK,
+		sent:   []string{"\r\nX-Old: 127.0.0.1 {listener} {}\r\n", "\r\nX-New: app.example.com|/a/b?c=d|/a/b|c=d|GET|http|app.example.com:8080\r\n"},
+		unsent: []string{"X-OLD", "x-old", "User-Agent"},
+		got:    []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name: "headers of the answer are set, added and removed",
+		rule: toGroup(func(r *proxy.RuleConfig) {
+			r.AnswerHeaders = []proxy.HeaderEdit{
+				{Op: proxy.HeaderRemove, Name: "Server"}, set("Strict-Transport-Security", "max-age=5"), {Op: proxy.HeaderAdd, Name: "X-Path", Value: "{path}"},
+			}
+		}),
+		request: ruleGet, answer: ruleOK,
+		got:   []string{"HTTP/1.1 200 OK", "\r\nStrict-Transport-Security: max-age=5\r\n", "\r\nX-Path: /a/b\r\n", "\r\nX-Kept: yes\r\n", "\r\n\r\nok"},
+		ungot: []string{"secret"}, log: ruleOKLog,
+	},
+	{
+		name: "the host is another", rule: toGroup(func(r *proxy.RuleConfig) { r.Host = "internal.{host-name}" }),
+		request: ruleGet, answer: ruleOK, sent: []string{"\r\nHost: internal.app.example.com\r\n"}, unsent: []string{"8080\r\n"},
+		got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name: "the host is another where there was none", rule: toGroup(func(r *proxy.RuleConfig) { r.Host = "internal" }),
+		request: "GET / HTTP/1.0¶¶", answer: ruleOK, sent: []string{"\r\nHost: internal\r\n"}, got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name:    "the prefix of the path is another",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.Match.Path, r.Rewrite = "/a", path("/v2/x") }),
+		request: ruleGet, answer: ruleOK, sent: []string{"GET /v2/x/b?c=d HTTP/1.1\r\n"}, got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name:    "the prefix of the path is stripped",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.Match.Path, r.Rewrite = "/a", path("") }),
+		request: ruleGet, answer: ruleOK, sent: []string{"GET /b?c=d HTTP/1.1\r\n"}, got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name:    "nothing is left behind the prefix",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.Match.Path, r.Rewrite = "/a/b", path("") }),
+		request: ruleGet, answer: ruleOK, sent: []string{"GET /?c=d HTTP/1.1\r\n"}, got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name:    "another spelling of the prefix is rewritten as it was compared",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.Match.Path, r.Rewrite = "/a", path("/v2") }),
+		request: "GET //x/../%61/b%2Fc%20d%25%3f/./e HTTP/1.1¶Host: a¶¶", answer: ruleOK, sent: []string{"GET /v2/b%2Fc%20d%25%3F/e HTTP/1.1\r\n"},
+		got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name:    "a redirect",
+		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 308, Location: "https://{host-name}{uri}"}, AnswerHeaders: []proxy.HeaderEdit{set("X-A", "b")}},
+		request: ruleGet, got: []string{"HTTP/1.1 308 Permanent Redirect\r\nLocation: https://app.example.com/a/b?c=d\r\n", "\r\nX-A: b\r\n", "Content-Length: 0\r\n"},
+		log: "request 308 fixed-answer proxy",
+	},
+	{
+		name: "a fixed answer",
+		rule: proxy.RuleConfig{Answer: &proxy.AnswerConfig{
+			Status: 200, Body: proxy.Body{ContentType: "text/html", Bytes: []byte("<h1>soon</h1>")}, Headers: []proxy.HeaderEdit{set("Retry-After", "5")},
+		}},
+		request: ruleGet, got: []string{"HTTP/1.1 200 OK\r\n", "\r\nContent-Type: text/html\r\n", "\r\nContent-Length: 13\r\n", "\r\nRetry-After: 5\r\n", "\r\n\r\n<h1>soon</h1>"},
+		log: "request 200 fixed-answer proxy",
+	},
+	{
+		name:    "a fixed answer to HEAD",
+		rule:    proxy.RuleConfig{Answer: &proxy.AnswerConfig{Status: 200, Body: proxy.Body{Bytes: []byte("body")}}},
+		request: "HEAD / HTTP/1.1¶Host: a¶¶", got: []string{"HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 4\r\n"}, ungot: []string{"body"},
+		log: "request 200 fixed-answer proxy",
+	},
+	{
+		name: "an own body of a refusal",
+		rule: toGroup(func(r *proxy.RuleConfig) {
+			r.Access = access.Lists{Black: []netip.Prefix{loopback}}
+			r.ErrorBodies = map[int]proxy.Body{403: {ContentType: "application/json", Bytes: []byte(`{"no":1}`)}}
+		}),
+		request: ruleGet, got: []string{"HTTP/1.1 403 Forbidden\r\n", "\r\nContent-Type: application/json\r\n", "\r\nConnection: close\r\n", "\r\n\r\n{\"no\":1}"},
+		log: "request 403 access-denied client rule",
+	},
+	{
+		name:    "an empty white list lets nobody in",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.Access = access.Lists{HasWhite: true} }),
+		request: ruleGet, got: []string{"HTTP/1.1 403 Forbidden\r\n"}, log: "request 403 access-denied client rule",
+	},
+	{
+		name:    "no rule is for the request",
+		rule:    proxy.RuleConfig{Match: route.Match{Host: "app.example.com", Path: "/other"}, Group: proxy.DefaultGroup},
+		request: ruleGet, got: []string{"HTTP/1.1 404 Not Found\r\n"}, log: "request 404 no-rule proxy",
+	},
+	{
+		name:    "an origin that is allowed",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"https://*.example.com"} }),
+		request: ruleWS + "Origin: https://app.example.com¶¶", answer: ruleWSOK, got: []string{"HTTP/1.1 101 Switching Protocols\r\n"}, log: "",
+	},
+	{
+		name:    "an origin that is not allowed",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"https://*.example.com", "same-host"} }),
+		request: ruleWS + "Origin: https://evil.example¶¶", got: []string{"HTTP/1.1 403 Forbidden\r\n"}, log: "request 403 origin-denied client rule",
+	},
+	{
+		name:    "no origin where one is asked for",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"same-host"} }),
+		request: ruleWS + "¶", got: []string{"HTTP/1.1 403 Forbidden\r\n"}, log: "request 403 origin-denied client rule",
+	},
+	{
+		name:    "two origins",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"same-host", "none"} }),
+		request: ruleWS + "Origin: http://app.example.com¶Origin: http://app.example.com¶¶", got: []string{"HTTP/1.1 403 Forbidden\r\n"},
+		log: "request 403 origin-denied client rule",
+	},
+	{
+		name:    "no origin where that is allowed",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"none"} }),
+		request: ruleWS + "¶", answer: ruleWSOK, got: []string{"HTTP/1.1 101 Switching Protocols\r\n"}, log: "",
+	},
+	{
+		name:    "origins do not matter to ordinary requests",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"same-host"} }),
+		request: "GET / HTTP/1.1¶Host: a¶Origin: https://evil.example¶¶", answer: ruleOK, got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
+		name: "headers of a 101",
+		rule: toGroup(func(r *proxy.RuleConfig) {
+			r.AnswerHeaders = []proxy.HeaderEdit{{Op: proxy.HeaderRemove, Name: "Server"}, set("X-A", "{path}")}
+		}),
+		request: ruleWS + "¶", answer: ruleWSOK, got: []string{"HTTP/1.1 101 Switching Protocols\r\n", "\r\nX-A: /chat\r\n", "\r\nSec-WebSocket-Accept: "},
+		ungot: []string{"secret"}, log: "",
+	},
+	{
+		name:    "a body over the rule's limit",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.Policy = &proxy.Policy{Timeouts: proxy.DefaultTimeouts(), MaxBody: 10} }),
+		request: "POST / HTTP/1.1¶Host: a¶Content-Length: 11¶¶", got: []string{"HTTP/1.1 413 "}, log: "request 413 body-too-large client",
+	},
+}
+
+func TestRules(t *testing.T) {
+	expand := strings.NewReplacer("¶", "\r\n").Replace
+	for _, c := range ruleCases {
+		t.Run(c.name, func(t *testing.T) {
+			b := proxytest.NewBackend(t)
+			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(config *proxy.Config) {
+				config.Listeners[0].Rules = []proxy.RuleConfig{c.rule}
+			}})
+			client := p.Dial(t)
+			client.Send(expand(c.request))
+			if c.answer != "" {
+				conn := b.Accept()
+				head := conn.ReadHead()
+				for _, want := range c.sent {
+					want = strings.ReplaceAll(want, "{listener}", fmt.Sprint(p.Address().Port()))
+					if !strings.Contains(head, want) {
+						t.Errorf("the backend was sent\n%s\nwithout %q", head, want)
+					}
+				}
+				for _, wrong := range c.unsent {
+					if strings.Contains(head, wrong) {
+						t.Errorf("the backend was sent\n%s\nwith %q", head, wrong)
+					}
+				}
+				conn.Send(expand(c.answer))
+				if c.log == "" { // a tunnel
+					conn.CloseWrite()
+				}
+			}
+			if c.log == "" {
+				client.CloseWrite()
+			}
+			answer := client.ReadUntilEOF()
+			if !strings.HasPrefix(answer, c.got[0]) {
+				t.Errorf("answered %q, want %q", answer, c.got[0])
+			}
+			for _, want := range c.got {
+				if !strings.Contains(answer, want) {
+					t.Errorf("answered\n%s\nwithout %q", answer, want)
+				}
+			}
+			for _, wrong := range c.ungot {
+				if strings.Contains(answer, wrong) {
+					t.Errorf("answered\n%s\nwith %q", answer, wrong)
+				}
+			}
+			if c.log != "" {
+				wantLog(t, p, c.log)
+			}
+			if c.answer == "" && len(b.Connections()) > 0 {
+				t.Error("the backend was asked")
+			}
+		})
+	}
+}

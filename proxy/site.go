@@ -1,0 +1,338 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"culvert/engine"
+	"culvert/proxy/access"
+	"culvert/proxy/http1"
+	"culvert/proxy/limit"
+	"culvert/proxy/origin"
+	"culvert/proxy/route"
+)
+
+// site is one configuration as the loops use it. It is immutable, and replaced whole by a reload: an exchange decides by
+// the one that its loop had when its head was whole, and takes its rule along, which does not lead back to the site.
+type site struct {
+	config     Config
+	headLimits http1.Limits
+	trusted    trustedProxies
+	listeners  map[*port]*listener
+	groups     []*group
+	policy     *policy                                    // for what belongs to no listener any more
+	limits     map[engine.RelayLimits]*engine.RelayLimits // by value, so that tunnels share them, across reloads too
+}
+
+// port is an address that is listened on. It outlives the configurations that name it. Immutable once it is bound.
+type port struct {
+	configured netip.AddrPort
+	address    netip.AddrPort // as bound: the kernel may have chosen the port
+}
+
+// listener is what one configuration says about a port.
+type listener struct {
+	name      string
+	policy    *policy // until a rule is known
+	access    *access.Checker
+	trustsFor []netip.Prefix // whose PROXY headers are believed
+	preface   bool           // connections begin with a PROXY header
+	table     *route.Table
+	rules     []*rule
+	fallback  *rule // for requests that no rule is for; nil: 404
+}
+
+// policy is a Policy with what is derived from it. Immutable; tunnels and transfers hold its limits only.
+type policy struct {
+	Policy
+	tunnel, transfer *engine.RelayLimits
+}
+
+// rule is what becomes of a request. Immutable.
+type rule struct {
+	name     string
+	policy   *policy
+	access   *access.Checker
+	origins  *origin.Set // nil: all
+	rate     *limit.Rate // nil: no bound
+	group    *group      // nil: answered here
+	fixed    *fixedAnswer
+	request  *headEdits
+	answer   *headEdits
+	host     template // nil: the client's own
+	rewrite  *pathRewrite
+	refusals map[int]*fixedAnswer // own bodies of our own answers
+}
+
+// siteBuilder compiles a Config.
+type siteBuilder struct {
+	site     *site
+	old      *site // nil: there was none
+	registry *backendRegistry
+	policies map[*Policy]*policy
+}
+
+// newSite compiles config, whose bounds are set and whose listeners have these ports, in order. What old has the same is
+// taken over.
+func newSite(config *Config, ports []*port, old *site, registry *backendRegistry) (*site, error) {
+	limits, err := config.headLimits()
+	if err != nil {
+		return nil, err
+	}
+	b := &siteBuilder{
+		site: &site{
+			config: *config, headLimits: limits, trusted: config.TrustedProxies, listeners: make(map[*port]*listener),
+			limits: make(map[engine.RelayLimits]*engine.RelayLimits),
+		},
+		old: old, registry: registry, policies: make(map[*Policy]*policy),
+	}
+	b.site.policy = b.policy(&b.site.config.Policy)
+	if err := b.addGroups(); err != nil {
+		return nil, err
+	}
+	for i, p := range ports {
+		if err := b.addListener(p, &config.Listeners[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b.site, nil
+}
+
+func (b *siteBuilder) addGroups() error {
+	if len(b.site.config.Groups) == 0 {
+		return errors.New("no group of backends: at least one is needed")
+	}
+	for i := range b.site.config.Groups {
+		c := &b.site.config.Groups[i]
+		g := &group{name: c.Name, sendProxy: c.SendProxy}
+		if len(c.Backends) == 0 {
+			return fmt.Errorf("group %s: no backend: at least one is needed", c.Name)
+		}
+		if b.site.group(c.Name) != nil {
+			return fmt.Errorf("group %s: there are two of this name", c.Name)
+		}
+		if c.SendProxy < 0 || c.SendProxy > 2 {
+			return fmt.Errorf("group %s: PROXY header version %d: allowed are 0 (none), 1 and 2", c.Name, c.SendProxy)
+		}
+		for _, m := range c.Backends {
+			if m.Weight < 0 || m.Weight > 100 {
+				return fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", m.Name, m.Weight)
+			}
+			g.members = append(g.members, member{
+				backend: b.registry.take(backendKey{c.Name, m.Address, m.Path}, m.Name), weight: m.Weight, secondary: m.Secondary,
+			})
+		}
+		if b.old != nil && g.equal(b.old.group(c.Name)) {
+			g = b.old.group(c.Name)
+		}
+		b.site.groups = append(b.site.groups, g)
+	}
+	return nil
+}
+
+// group returns the group of this name, or nil.
+func (s *site) group(name string) *group {
+	if i := slices.IndexFunc(s.groups, func(g *group) bool { return g.name == name }); i >= 0 {
+		return s.groups[i]
+	}
+	return nil
+}
+
+// weights returns the weight of every backend of the configuration.
+func (s *site) weights() map[*backend]int {
+	weights := make(map[*backend]int)
+	for _, g := range s.groups {
+		for _, m := range g.members {
+			weights[m.backend] = m.weight
+		}
+	}
+	return weights
+}
+
+// label gives the backends the names that this configuration has for them.
+func (s *site) label() {
+	for i, g := range s.groups {
+		for j := range g.members {
+			name := s.config.Groups[i].Backends[j].Name
+			if b := g.members[j].backend; b.name() != name {
+				b.label.Store(&name)
+			}
+		}
+	}
+}
+
+// addListener compiles what the configuration says about a port.
+func (b *siteBuilder) addListener(p *port, c *ListenerConfig) error {
+	l := &listener{name: c.Name, preface: c.ProxyProtocol, trustsFor: c.ProxyProtocolFrom}
+	if l.name == "" {
+		l.name = p.configured.String()
+	}
+	own := c.Policy
+	if own == nil {
+		own = &b.site.config.Policy
+	}
+	l.policy = b.policy(own)
+	var err error
+	if l.access, err = checker(c.Access); err != nil {
+		return fmt.Errorf("listener %s: %w", l.name, err)
+	}
+	if c.Group != "" {
+		l.fallback = &rule{name: l.name, policy: l.policy, group: b.site.group(c.Group)}
+		if l.fallback.group == nil {
+			return fmt.Errorf("listener %s: there is no group %q", l.name, c.Group)
+		}
+	}
+	matches := make([]route.Match, len(c.Rules))
+	for i := range c.Rules {
+		matches[i] = c.Rules[i].Match
+		r, err := b.rule(l, &c.Rules[i], i, own)
+		if err != nil {
+			return fmt.Errorf("listener %s: rule %d: %w", l.name, i+1, err)
+		}
+		l.rules = append(l.rules, r)
+	}
+	if l.table, err = route.New(matches); err != nil {
+		return fmt.Errorf("listener %s: %w", l.name, err)
+	}
+	b.site.listeners[p] = l
+	return nil
+}
+
+// checker compiles access lists; nil where they let everybody in.
+func checker(l access.Lists) (*access.Checker, error) {
+	if !l.HasWhite && len(l.White) == 0 && len(l.Black) == 0 {
+		return nil, nil
+	}
+	return access.New(l)
+}
+
+func (b *siteBuilder) rule(l *listener, c *RuleConfig, index int, outer *Policy) (*rule, error) {
+	r := &rule{name: c.Name}
+	if r.name == "" {
+		r.name = fmt.Sprintf("%s/%d", l.name, index+1)
+	}
+	own := c.Policy
+	if own == nil {
+		own = outer
+	}
+	r.policy = b.policy(own)
+	if err := b.action(r, c); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.access, err = checker(c.Access); err != nil {
+		return nil, err
+	}
+	if len(c.AllowedOrigins) > 0 {
+		if r.origins, err = origin.New(c.AllowedOrigins); err != nil {
+			return nil, err
+		}
+	}
+	if r.request, err = compileEdits(c.RequestHeaders); err != nil {
+		return nil, fmt.Errorf("request headers: %w", err)
+	}
+	if r.answer, err = compileEdits(c.AnswerHeaders); err != nil {
+		return nil, fmt.Errorf("answer headers: %w", err)
+	}
+	if c.Host != "" {
+		if r.host, err = parseTemplate(c.Host); err != nil {
+			return nil, fmt.Errorf("host: %w", err)
+		}
+	}
+	if c.Rewrite != nil {
+		if r.rewrite, err = newPathRewrite(c.Match.Path, *c.Rewrite); err != nil {
+			return nil, err
+		}
+	}
+	for status, body := range c.ErrorBodies {
+		if status < 400 || status > 599 {
+			return nil, fmt.Errorf("an own body for status %d: allowed are 400 to 599", status)
+		}
+		if r.refusals == nil {
+			r.refusals = make(map[int]*fixedAnswer)
+		}
+		if r.refusals[status], err = newFixedAnswer(&AnswerConfig{Status: status, Body: body}); err != nil {
+			return nil, err
+		}
+	}
+	if c.Requests > 0 {
+		r.rate = b.oldRate(l.name, r.name)
+		r.rate.Set(c.Requests, 0)
+	}
+	return r, nil
+}
+
+// action sets what answers the rule's requests.
+func (b *siteBuilder) action(r *rule, c *RuleConfig) (err error) {
+	actions := 0
+	if c.Group != "" {
+		actions++
+		if r.group = b.site.group(c.Group); r.group == nil {
+			return fmt.Errorf("there is no group %q", c.Group)
+		}
+	}
+	if c.Redirect != nil {
+		actions++
+		r.fixed, err = newRedirect(c.Redirect)
+	}
+	if c.Answer != nil && err == nil {
+		actions++
+		r.fixed, err = newFixedAnswer(c.Answer)
+	}
+	if err == nil && actions != 1 {
+		err = fmt.Errorf("%d actions: exactly one of a group, a redirect and an answer is needed", actions)
+	}
+	return err
+}
+
+// oldRate returns the rate of the rule of this name that was there before, lest a reload begins it anew; or a new one.
+func (b *siteBuilder) oldRate(listenerName, ruleName string) *limit.Rate {
+	if b.old != nil {
+		for _, l := range b.old.listeners {
+			for _, r := range l.rules {
+				if l.name == listenerName && r.name == ruleName && r.rate != nil {
+					return r.rate
+				}
+			}
+		}
+	}
+	return limit.NewRate(1, 1)
+}
+
+// policy compiles a Policy, once each.
+func (b *siteBuilder) policy(from *Policy) *policy {
+	if p := b.policies[from]; p != nil {
+		return p
+	}
+	p := &policy{Policy: *from}
+	if p.KeepAliveRequests == 0 {
+		p.KeepAliveRequests = DefaultKeepAliveRequests
+	}
+	t := &p.Timeouts
+	p.tunnel = b.relayLimits(engine.RelayLimits{
+		Idle: int64(t.Idle), Stalled: int64(t.Stalled), HalfClosed: int64(t.HalfClosed), Linger: int64(t.Linger),
+	})
+	p.transfer = b.relayLimits(engine.RelayLimits{Surrender: true, Idle: int64(t.Answer), Stalled: int64(t.ClientWrite)})
+	b.policies[from] = p
+	return p
+}
+
+func (b *siteBuilder) relayLimits(value engine.RelayLimits) *engine.RelayLimits {
+	if p := b.site.limits[value]; p != nil {
+		return p
+	}
+	var p *engine.RelayLimits
+	if b.old != nil {
+		p = b.old.limits[value]
+	}
+	if p == nil {
+		p = &value
+	}
+	b.site.limits[value] = p
+	return p
+}
+
+// skipThreshold is Config.SpliceThreshold as the stages take it: 0 for never.
+func (s *site) skipThreshold() uint32 { return uint32(max(s.config.SpliceThreshold, 0)) }
