@@ -25,11 +25,11 @@ func TestWrongSettingsStartNothing(t *testing.T) {
 		{"--backend 127.0.0.1", "", "--backend 127.0.0.1: a port is missing; allowed: host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"},
 		{backend, "CULVERT_IDLE_TIMEOUT=500ms", "CULVERT_IDLE_TIMEOUT=500ms (--idle-timeout): below the minimum; allowed: 0 (none), or 1s to 24h"},
 		{"", "CULVERT_BACKEND=ftp://a:21", "CULVERT_BACKEND=ftp://a:21 (--backend): a backend is spoken to in plain HTTP/1.1, not by ftp://; allowed: host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"},
-		{"demo", "CULVERT_TRUSTED_PROXIES=everyone", "CULVERT_TRUSTED_PROXIES=everyone (--trusted-proxies): not a network or an address; allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses; commas between several"},
+		{"demo", "CULVERT_TRUSTED_PROXIES=everyone", "CULVERT_TRUSTED_PROXIES=everyone (--trusted-proxies): not a network or an address; allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses"},
 		{"demo --backend a:1", "", "culvert demo has no flag --backend"},
 		{"dmeo", "", `unknown command dmeo, did you mean "demo"?`},
-		{"version 2", "", "unknown command 2; allowed: run, demo, version, help"},
-		{"help me", "", "unknown command me; allowed: run, demo, version, help"},
+		{"version 2", "", "unknown command 2; allowed: run, demo, check, config print, config schema, reload, version, help"},
+		{"help me", "", "unknown command me; allowed: run, demo, check, config print, config schema, reload, version, help"},
 	} {
 		t.Run(c.args+" "+c.variable, func(t *testing.T) {
 			log := filepath.Join(t.TempDir(), "access.log")

@@ -32,7 +32,7 @@ func decodeListener(text string, _ *kong.Tag) (netip.AddrPort, error) {
 	}
 	address, err := netip.ParseAddr(host)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%s is not an address", shown(host))
+		return netip.AddrPort{}, fmt.Errorf("%s is not an address", Shown(host))
 	}
 	return netip.AddrPortFrom(address.Unmap(), number), nil
 }
@@ -66,7 +66,7 @@ func readPort(text string) (uint16, error) {
 	}
 	number, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || text[0] == '0' && text != "0" {
-		return 0, fmt.Errorf("%s is not a port", shown(text))
+		return 0, fmt.Errorf("%s is not a port", Shown(text))
 	}
 	return uint16(number), nil
 }
@@ -90,7 +90,7 @@ func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 	}
 	if scheme, rest, ok := strings.Cut(server, "://"); ok {
 		if scheme != "http" {
-			return backend, fmt.Errorf("a backend is spoken to in plain HTTP/1.1, not by %s://", shown(scheme))
+			return backend, fmt.Errorf("a backend is spoken to in plain HTTP/1.1, not by %s://", Shown(scheme))
 		}
 		server = strings.TrimSuffix(rest, "/")
 	}
@@ -109,7 +109,7 @@ func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 		return backend, errors.New("port 0 cannot be connected to")
 	}
 	if _, err := netip.ParseAddr(host); err != nil && !hostName(host) {
-		return backend, fmt.Errorf("%s is neither an address nor a host's name", shown(host))
+		return backend, fmt.Errorf("%s is neither an address nor a host's name", Shown(host))
 	}
 	backend.Name, backend.Host = server, host
 	return backend, backend.decodeOptions(text, options)
@@ -121,11 +121,11 @@ func (b *Backend) decodeOptions(text, options string) error {
 	}
 	value, ok := strings.CutPrefix(options, "weight=")
 	if !ok {
-		return fmt.Errorf("%s is not weight=N; every backend has a --backend of its own", shown(options))
+		return fmt.Errorf("%s is not weight=N; every backend has a --backend of its own", Shown(options))
 	}
 	weight, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
-		return fmt.Errorf("%s is not a weight", shown(value))
+		return fmt.Errorf("%s is not a weight", Shown(value))
 	}
 	if weight > MaxWeight {
 		return errors.New("the weight is above the maximum")

@@ -53,8 +53,8 @@ func (v variables) misspelt() []string {
 	known := flagNames(Run)
 	for variable := range v {
 		name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, variablePrefix), "_", "-"))
-		if near := nearest(name, known); near != "" && near != name {
-			lines = append(lines, fmt.Sprintf("%s is not a setting, did you mean %s?", shown(variable), VariableOf(near)))
+		if near := Nearest(name, known); near != "" && near != name {
+			lines = append(lines, fmt.Sprintf("%s is not a setting, did you mean %s?", Shown(variable), VariableOf(near)))
 		}
 	}
 	slices.Sort(lines)
@@ -64,8 +64,8 @@ func (v variables) misspelt() []string {
 // nearDistance is how many letters may be wrong in a name that is still recognised.
 const nearDistance = 2
 
-// nearest returns the name that a word was probably meant to be, or "".
-func nearest(word string, names []string) string {
+// Nearest returns the name that a word was probably meant to be, or "".
+func Nearest(word string, names []string) string {
 	best, found := nearDistance+1, ""
 	for _, name := range names {
 		if len(word) > 2 && strings.HasPrefix(name, word) && found == "" {

@@ -2,8 +2,11 @@ package settings
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -28,6 +31,37 @@ type Flag struct {
 	List bool
 	// Switch is true where the flag alone means true.
 	Switch bool
+	// Kind says how its value is written.
+	Kind Kind
+	// Words are the only values; none: see Kind.
+	Words []string
+	// Min and Max bound the value, as texts; "": nothing does. Zero says what 0 means beside the range; "": nothing.
+	Min, Max, Zero string
+}
+
+// Kind says how the value of a setting is written.
+type Kind int
+
+const (
+	// KindText is a text with a form of its own: an address, a file, a name, one of a few words.
+	KindText Kind = iota
+	// KindCount is a whole number.
+	KindCount
+	// KindSize is a number of bytes, with or without a unit.
+	KindSize
+	// KindDuration is a number with a unit of time.
+	KindDuration
+	// KindSwitch is true or false.
+	KindSwitch
+)
+
+// Section returns where a configuration file says it: the name of the group in lower case, but for the two groups whose
+// names stand there for what is served.
+func (f Flag) Section() string {
+	if f.Group == "Listeners" {
+		return "sockets"
+	}
+	return strings.ToLower(f.Group)
 }
 
 // Synopsis returns the flag with its value, without dashes.
@@ -39,7 +73,7 @@ func (f Flag) Synopsis() string {
 }
 
 // groups are the headings in the order in which they are shown.
-var groups = []string{"Listeners", "Backends", "Timeouts", "Limits", "HTTP", "Logs", "Trust", "Admin", "Shutdown"}
+var groups = []string{"Listeners", "Backends", "Timeouts", "Limits", "HTTP", "Logs", "Trust", "Admin", "Shutdown", "Config"}
 
 // Flags returns the settings of a command, ordered by group.
 func Flags(command string) []Flag {
@@ -51,17 +85,28 @@ func Flags(command string) []Flag {
 	return flags
 }
 
-// model returns a command's node. That there is one, and that its tags can be read, does not depend on any input.
-func model(command string) *kong.Node {
+// grammarModel is the grammar taken apart once, to be looked at. That it can be read does not depend on any input.
+var grammarModel = sync.OnceValue(func() *kong.Kong {
 	parser, err := newParser(&grammar{})
 	if err != nil {
 		panic("settings: the grammar: " + err.Error())
 	}
-	i := slices.IndexFunc(parser.Model.Children, func(n *kong.Node) bool { return n.Name == command })
-	if i < 0 {
-		panic("settings: no command " + command)
+	return parser
+})
+
+// model returns a command's node.
+func model(command string) *kong.Node { return nodeOf(grammarModel(), command) }
+
+func nodeOf(parser *kong.Kong, command string) *kong.Node {
+	node := parser.Model.Node
+	for word := range strings.FieldsSeq(command) {
+		i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == word })
+		if i < 0 {
+			panic("settings: no command " + command)
+		}
+		node = node.Children[i]
 	}
-	return parser.Model.Children[i]
+	return node
 }
 
 func describe(flag *kong.Flag) Flag {
@@ -71,6 +116,17 @@ func describe(flag *kong.Flag) Flag {
 	}
 	if flag.Group != nil {
 		f.Group = flag.Group.Key
+	}
+	f.Words, f.Min, f.Max, f.Zero = strings.Fields(flag.Tag.Get("words")), flag.Tag.Get("min"), flag.Tag.Get("max"), flag.Tag.Get("zero")
+	switch {
+	case flag.IsBool():
+		f.Kind = KindSwitch
+	case flag.Target.Type() == reflect.TypeFor[time.Duration]():
+		f.Kind = KindDuration
+	case flag.Tag.Type == "size":
+		f.Kind = KindSize
+	case flag.Target.Kind() == reflect.Int:
+		f.Kind = KindCount
 	}
 	if f.Default == "0" && flag.Tag.Has("zero") {
 		f.Default = "0 (" + flag.Tag.Get("zero") + ")"
@@ -91,16 +147,22 @@ const (
 	helpIntroduction = `Culvert balances WebSocket and HTTP/1.1 over a few backends.
 
   culvert [run] --listen :8080 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002,weight=2
+  culvert [run] --config culvert.yaml
+  culvert check culvert.yaml
   culvert demo
-  culvert version
   culvert help [command]
 `
 	helpEnding = `
-Every setting is a flag or an environment variable; a flag overrides its variable. In a variable, the values of a list
-are separated by blanks or semicolons. Durations need a unit: 500ms, 60s, 1m30s.
+Every setting is a flag, an environment variable or a key of the configuration file; a flag overrides its variable, a
+variable the file. In a variable, the values of a list are separated by blanks or semicolons. Durations need a unit:
+500ms, 60s, 1m30s.
 
 Signals: TERM and INT end it gracefully, a second one at once. USR1 opens the access log's file again. HUP is ignored.
 Exit status: 0 after a graceful end; 1 when it could not start, or was ended at once; 2 for a wrong setting.
+`
+	checkHelpEnding = `
+Every mistake is a line "file:line:column: what", on standard error; what is only to be doubted says "warning:".
+Exit status: 0 without mistakes; 2 with some.
 `
 	helpIndent = 6
 	helpWidth  = 100
@@ -113,11 +175,24 @@ func HelpText(command string) string {
 	case "", Help:
 		b.WriteString(helpIntroduction + "\nCommands\n")
 		for _, name := range commands {
-			fmt.Fprintf(&b, "  %-9s %s\n", name, model(name).Help)
+			fmt.Fprintf(&b, "  %-14s %s\n", name, model(name).Help)
 		}
 		writeFlags(&b, Flags(Run))
-	case Version:
-		fmt.Fprintf(&b, "culvert version\n\n  %s\n", model(Version).Help)
+	case configWord:
+		for _, name := range []string{ConfigPrint, ConfigSchema} {
+			fmt.Fprintf(&b, "culvert %s\n\n  %s\n", name, model(name).Help)
+		}
+		return b.String()
+	case Version, ConfigSchema:
+		fmt.Fprintf(&b, "culvert %s\n\n  %s\n", command, model(command).Help)
+		return b.String()
+	case Check:
+		fmt.Fprintf(&b, "culvert check FILE [flags]\n\n  %s\n", model(command).Help)
+		b.WriteString(HelpOf(model(command).Flags) + checkHelpEnding)
+		return b.String()
+	case Reload:
+		fmt.Fprintf(&b, "culvert reload [flags]\n\n  %s\n", model(command).Help)
+		b.WriteString(HelpOf(model(command).Flags))
 		return b.String()
 	default:
 		fmt.Fprintf(&b, "culvert %s [flags]\n\n  %s\n", command, model(command).Help)

@@ -14,13 +14,13 @@ type decoder[T any] func(text string, tag *kong.Tag) (T, error)
 // single maps a setting with one value.
 func single[T any](decode decoder[T]) kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
-		text, variable, err := take(ctx)
+		text, from, err := take(ctx)
 		if err != nil {
 			return err
 		}
 		value, err := decode(text, ctx.Value.Tag)
 		if err != nil {
-			return wrongValue(ctx.Value, variable, text, err.Error())
+			return wrongValue(ctx.Value, from, text, err.Error())
 		}
 		target.Set(reflect.ValueOf(value).Convert(target.Type()))
 		return nil
@@ -31,29 +31,37 @@ func single[T any](decode decoder[T]) kong.Mapper {
 // all, with blanks or semicolons between them.
 func list[T any](decode decoder[T], commas bool) kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
-		text, variable, err := take(ctx)
+		if value, ok := ctx.Scan.Peek().Value.(LayerValue); ok {
+			ctx.Scan.Pop()
+			return decodeItems(ctx, target, origin{place: value.Place}, value.Items, decode)
+		}
+		text, from, err := take(ctx)
 		if err != nil {
 			return err
 		}
 		items := []string{text}
-		if variable != "" {
+		if from.variable != "" {
 			items = strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(listSeparators, r) })
 		}
 		if commas {
 			items = strings.Split(strings.Join(items, ","), ",")
 		}
 		if len(items) == 0 {
-			return wrongValue(ctx.Value, variable, text, "holds nothing")
+			return wrongValue(ctx.Value, from, text, "holds nothing")
 		}
-		for _, item := range items {
-			value, err := decode(item, ctx.Value.Tag)
-			if err != nil {
-				return wrongValue(ctx.Value, variable, item, err.Error())
-			}
-			target.Set(reflect.Append(target, reflect.ValueOf(value)))
-		}
-		return nil
+		return decodeItems(ctx, target, from, items, decode)
 	})
+}
+
+func decodeItems[T any](ctx *kong.DecodeContext, target reflect.Value, from origin, items []string, decode decoder[T]) error {
+	for _, item := range items {
+		value, err := decode(item, ctx.Value.Tag)
+		if err != nil {
+			return wrongValue(ctx.Value, from, item, err.Error())
+		}
+		target.Set(reflect.Append(target, reflect.ValueOf(value)))
+	}
+	return nil
 }
 
 // listSeparators stand between the values of a list in an environment variable.
@@ -71,30 +79,37 @@ func (boolean) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 		target.SetBool(true)
 		return nil
 	}
-	text, variable, err := take(ctx)
+	text, from, err := take(ctx)
 	if err != nil {
 		return err
 	}
 	if text != "true" && text != "false" {
-		return wrongValue(ctx.Value, variable, text, "neither true nor false")
+		return wrongValue(ctx.Value, from, text, "neither true nor false")
 	}
 	target.SetBool(text == "true")
 	return nil
 }
 
-// take takes the next value, and the variable that it came from, if it did.
-func take(ctx *kong.DecodeContext) (text, variable string, err error) {
+// origin is where a value came from: an environment variable, a place in a configuration file, or the command line.
+type origin struct{ variable, place string }
+
+// take takes the next value, and where it came from.
+func take(ctx *kong.DecodeContext) (text string, from origin, err error) {
 	token := ctx.Scan.Peek()
-	if v, ok := token.Value.(variableValue); ok {
+	switch v := token.Value.(type) {
+	case variableValue:
 		ctx.Scan.Pop()
-		return v.text, v.name, nil
+		return v.text, origin{variable: v.name}, nil
+	case LayerValue:
+		ctx.Scan.Pop()
+		return v.Items[0], origin{place: v.Place}, nil
 	}
 	text, ok := token.Value.(string)
 	if !ok || !token.IsValue() && !negative(text) {
-		return "", "", wrongValue(ctx.Value, "", "", "a value is missing")
+		return "", from, wrongValue(ctx.Value, from, "", "a value is missing")
 	}
 	ctx.Scan.Pop()
-	return text, "", nil
+	return text, from, nil
 }
 
 // negative tells a negative number from a flag.
@@ -102,11 +117,14 @@ func negative(text string) bool {
 	return len(text) > 1 && text[0] == '-' && (text[1] >= '0' && text[1] <= '9' || text[1] == '.')
 }
 
-func wrongValue(value *kong.Value, variable, text, reason string) error {
+func wrongValue(value *kong.Value, from origin, text, reason string) error {
 	if text == "" && reason != "a value is missing" {
 		reason = "an empty value"
 	}
-	return &Error{Flag: value.Name, Variable: variable, Text: text, Reason: reason, Allowed: allowed(value)}
+	if value.Flag == nil {
+		return &Error{Flag: strings.ToUpper(value.Name), Argument: true, Text: text, Reason: reason, Allowed: allowed(value)}
+	}
+	return &Error{Flag: value.Name, Variable: from.variable, Place: from.place, Text: text, Reason: reason, Allowed: allowed(value)}
 }
 
 // allowed says what a setting may be.

@@ -41,7 +41,9 @@ func TestEveryFlagIsDescribed(t *testing.T) {
 }
 
 func TestDemoDiffersInItsBackendsOnly(t *testing.T) {
-	if run, demo := flagNames(Run), flagNames(Demo); !slices.Equal(slices.DeleteFunc(run, func(n string) bool { return n == "backend" || n == "source" }), demo) {
+	if run, demo := flagNames(Run), flagNames(Demo); !slices.Equal(slices.DeleteFunc(run, func(n string) bool {
+		return slices.Contains([]string{"backend", "source", "config", "watch-config"}, n)
+	}), demo) {
 		t.Errorf("run has %v, demo %v", run, demo)
 	}
 }
@@ -141,7 +143,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, args, variable string) {
 		i, err := Parse(strings.Split(args, "\x00"), []string{variable})
 		switch {
-		case err == nil && (i == nil || i.Command == Run && (len(i.Backends) == 0 || len(i.Settings.Listeners.Listen) == 0)):
+		case err == nil && (i == nil || i.Command == Run && (len(i.Backends) == 0 && i.ConfigFile == "" || len(i.Settings.Listeners.Listen) == 0)):
 			t.Errorf("accepted %q as %+v", args, i)
 		case err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' }):
 			t.Errorf("not one line: %q", err)

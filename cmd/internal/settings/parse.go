@@ -13,38 +13,61 @@ import (
 
 // An Invocation is a command line that was understood.
 type Invocation struct {
-	// Command is Run, Demo, Version or Help.
+	// Command is one of the commands above.
 	Command string
 	// Topic is the command that help was asked for; "": for all.
 	Topic string
-	// Settings are those of Run and Demo, nil with any other command.
+	// Settings are those of Run, Demo and ConfigPrint, nil with any other command.
 	Settings *Settings
-	// Backends are those of Run, at least one.
+	// Backends are those of Run: at least one, unless a configuration file is named or has been read.
 	Backends []Backend
 	// Sources are the addresses that Run dials them from; none: the kernel chooses.
 	Sources []netip.Addr
+	// ConfigFile is the configuration file of Run and ConfigPrint, and of Check; "": none.
+	ConfigFile string
+	// WatchConfig asks for a reload whenever that file changes.
+	WatchConfig bool
+	// JSON asks Check for an answer for programs.
+	JSON bool
+	// Admin is the admin port that Reload talks to.
+	Admin AdminAddress
 	// Warnings tell of what was ignored and was perhaps meant, one line each.
 	Warnings []string
 
-	// variables names, for each flag that was given, the environment variable it came from; "": the command line.
-	variables map[string]string
+	args, environ []string
+	layer         *Layer
+	origins       map[string]origin // of each flag that was given
 }
 
-// Given reports whether a flag (named without dashes) was given, by the command line or by the environment.
+// Given reports whether a flag (named without dashes) was given, by the command line, by the environment or by the
+// configuration file.
 func (i *Invocation) Given(flag string) bool {
-	_, ok := i.variables[flag]
+	_, ok := i.origins[flag]
 	return ok
 }
 
 // Parse reads a command line, without the program's name, and an environment ("NAME=value"). A flag overrides its
 // variable. The error is one line; it is about the input and not about this machine.
+//
+// Where the invocation names a ConfigFile, that has yet to be read, and given to With.
 func Parse(args, environ []string) (*Invocation, error) {
 	if i := question(args); i != nil {
 		return i, nil
 	}
+	return understand(args, environ, nil)
+}
+
+// With returns the invocation with what its configuration file says, where neither a flag nor a variable does. It can be
+// asked again and again, each time the file has changed.
+func (i *Invocation) With(file *Layer) (*Invocation, error) {
+	return understand(i.args, i.environ, file)
+}
+
+func understand(args, environ []string, file *Layer) (*Invocation, error) {
 	variables := variablesOf(environ)
 	g := &grammar{}
-	parser, err := newParser(g, kong.Resolvers(variables))
+	// Of what several resolvers know, the last one's counts.
+	parser, err := newParser(g, kong.Resolvers(file, variables))
 	if err != nil {
 		return nil, err
 	}
@@ -52,26 +75,57 @@ func Parse(args, environ []string) (*Invocation, error) {
 	if err != nil {
 		return nil, explain(err, args)
 	}
-	i := &Invocation{Command: ctx.Selected().Name, variables: map[string]string{}}
+	i := &Invocation{Command: commandOf(ctx.Selected()), args: args, environ: environ, layer: file, origins: map[string]origin{}}
 	if err := i.collect(ctx.Path); err != nil {
 		return nil, err
 	}
-	switch i.Command {
-	case Run:
-		i.Settings, i.Backends, i.Sources = &g.RunCommand.Settings, g.RunCommand.Backend, g.RunCommand.Source
-	case Demo:
-		i.Settings = &g.DemoCommand.Settings
-	case Help:
-		i.Topic = g.HelpCommand.Topic
-		if i.Topic != "" && !slices.Contains(commands, i.Topic) {
-			return nil, unknownCommand(i.Topic)
-		}
+	if err := i.take(g); err != nil {
+		return nil, err
 	}
+	i.applySpec()
 	if err := i.check(); err != nil {
 		return nil, err
 	}
 	i.Warnings = variables.misspelt()
 	return i, nil
+}
+
+// take takes what the command at hand has.
+func (i *Invocation) take(g *grammar) error {
+	switch i.Command {
+	case Run:
+		i.takeRun(&g.RunCommand)
+	case ConfigPrint:
+		i.takeRun(&g.ConfigCommand.Print)
+	case Demo:
+		i.Settings = &g.DemoCommand.Settings
+	case Check:
+		i.ConfigFile, i.JSON = string(g.CheckCommand.File), g.CheckCommand.JSON
+	case Reload:
+		i.Admin = g.ReloadCommand.Admin
+		if i.Admin.Off {
+			return i.wrong("admin", "off", "without its admin port, a proxy is told to reload by the signal HUP")
+		}
+	case Help:
+		i.Topic = strings.Join(g.HelpCommand.Topic, " ")
+		if i.Topic != "" && !slices.Contains(commands, i.Topic) && i.Topic != configWord {
+			return unknownCommand(i.Topic)
+		}
+	}
+	return nil
+}
+
+func (i *Invocation) takeRun(c *runCommand) {
+	i.Settings, i.Backends, i.Sources = &c.Settings, c.Backend, c.Source
+	i.ConfigFile, i.WatchConfig = string(c.Config.Config), c.Config.WatchConfig
+}
+
+// commandOf returns a command's words.
+func commandOf(n *kong.Node) string {
+	if n.Parent == nil || n.Parent.Type == kong.ApplicationNode {
+		return n.Name
+	}
+	return commandOf(n.Parent) + " " + n.Name
 }
 
 // collect notes which flags were given and where. One with a single value is given once: which of two was meant, nobody
@@ -85,15 +139,27 @@ func (i *Invocation) collect(paths []*kong.Path) error {
 		if i.Given(flag.Name) && !flag.IsSlice() {
 			return i.wrong(flag.Name, "", "given twice; it takes one value")
 		}
-		i.variables[flag.Name] = ""
+		i.origins[flag.Name] = origin{}
 		if path.Resolved {
-			i.variables[flag.Name] = VariableOf(flag.Name)
+			i.origins[flag.Name] = i.resolved(flag.Name)
 		}
 	}
 	return nil
 }
 
-var commands = []string{Run, Demo, Version, Help}
+// resolved tells where a flag that the command line does not have comes from.
+func (i *Invocation) resolved(flag string) origin {
+	if variables := variablesOf(i.environ); variables[VariableOf(flag)] != "" {
+		return origin{variable: VariableOf(flag)}
+	}
+	value, _ := i.layer.lookUp(flag)
+	return origin{place: value.Place}
+}
+
+// configWord begins the commands that print a configuration.
+const configWord = "config"
+
+var commands = []string{Run, Demo, Check, ConfigPrint, ConfigSchema, Reload, Version, Help}
 
 // question returns an invocation if help or the version is asked for, which counts whatever else is on the line: a
 // setting that is wrong must not keep its own explanation away.
@@ -108,8 +174,10 @@ func question(args []string) *Invocation {
 			help = true
 		case arg == "--version":
 			version = true
-		case topic == "" && slices.Contains(commands, arg) && arg != Help:
+		case topic == "" && (slices.Contains(commands, arg) && arg != Help || arg == configWord):
 			topic = arg
+		case topic == configWord && slices.Contains(commands, topic+" "+arg):
+			topic += " " + arg
 		}
 	}
 	switch {
@@ -130,6 +198,7 @@ func newParser(g *grammar, options ...kong.Option) (*kong.Kong, error) {
 		kong.TypeMapper(reflect.TypeFor[[]netip.Prefix](), list(decodePrefix, true)),
 		kong.TypeMapper(reflect.TypeFor[AccessLog](), single(decodeAccessLog)),
 		kong.TypeMapper(reflect.TypeFor[AdminAddress](), single(decodeAdmin)),
+		kong.TypeMapper(reflect.TypeFor[ConfigFile](), single(decodeConfigFile)),
 	}, options)...)
 }
 
@@ -138,15 +207,17 @@ func (i *Invocation) check() error {
 	if i.Settings == nil {
 		return nil
 	}
-	if i.Command == Run && len(i.Backends) == 0 {
-		return errors.New("no backend: give at least one, --backend host:port (or " + VariableOf("backend") +
-			"); culvert demo starts two of its own")
+	if err := i.checkSite(); err != nil {
+		return err
 	}
 	listen := i.Settings.Listeners.Listen
 	for n, address := range listen {
 		if address.Port() != 0 && slices.Contains(listen[:n], address) {
 			return i.wrong("listen", address.String(), "given twice")
 		}
+	}
+	if i.layer.hasSite() {
+		listen = i.layer.Listen
 	}
 	admin := i.Settings.Admin.Admin
 	if !admin.Off && admin.Address.Port() != 0 && slices.Contains(listen, admin.Address) {
@@ -166,15 +237,46 @@ func (i *Invocation) check() error {
 	return nil
 }
 
-// wrong makes an error about a flag's value, and names the variable if it came from there.
+// checkSite looks whether the flags or the file say what is served, one of the two.
+func (i *Invocation) checkSite() error {
+	if i.Command == Demo {
+		return nil
+	}
+	if i.layer.hasSite() {
+		for _, flag := range []string{"listen", "backend"} {
+			if i.Given(flag) {
+				return i.wrong(flag, "", "the configuration file says what is served, at "+i.layer.Site+
+					"; give either that or --listen and --backend")
+			}
+		}
+		return nil
+	}
+	unread := i.layer == nil && i.ConfigFile != ""
+	if len(i.Backends) > 0 || unread || i.Command == ConfigPrint {
+		return nil
+	}
+	if i.layer != nil {
+		return errors.New(Shown(i.ConfigFile) + " has no listeners and groups, and there is no backend: write them there, or give at least one --backend host:port (or " +
+			VariableOf("backend") + ")")
+	}
+	return errors.New("no backend: give at least one, --backend host:port (or " + VariableOf("backend") +
+		"); culvert demo starts two of its own")
+}
+
+// wrong makes an error about a flag's value, and names the variable or the place if it came from there.
 func (i *Invocation) wrong(flag, text, reason string) error {
-	return &Error{Flag: flag, Variable: i.variables[flag], Text: text, Reason: reason}
+	from := i.origins[flag]
+	return &Error{Flag: flag, Variable: from.variable, Place: from.place, Text: text, Reason: reason}
 }
 
 // Error is a setting with a wrong value.
 type Error struct {
 	// Flag is its name without dashes, Variable the environment variable that the value came from, "": the flag itself.
 	Flag, Variable string
+	// Argument is true where it is no flag but the argument of a command, of which Flag is the name.
+	Argument bool
+	// Place is that of the value in a configuration file ("file:line:column"); "": it was not there.
+	Place string
 	// Text is the value as given.
 	Text string
 	// Reason says what is wrong with it, Allowed what would not be; "": said by the reason.
@@ -184,11 +286,21 @@ type Error struct {
 // Error implements error: one line, whatever the text holds.
 func (e *Error) Error() string {
 	line := "--" + e.Flag
+	if e.Argument {
+		line = e.Flag
+	}
+	if e.Place != "" {
+		line = e.Place + ": " + e.Flag
+	}
 	if e.Text != "" {
-		line += " " + shown(e.Text)
+		line += " " + Shown(e.Text)
 	}
 	if e.Variable != "" {
-		line = e.Variable + "=" + shown(e.Text) + " (--" + e.Flag + ")"
+		line = e.Variable
+		if e.Text != "" {
+			line += "=" + Shown(e.Text)
+		}
+		line += " (--" + e.Flag + ")"
 	}
 	line += ": " + e.Reason
 	if e.Allowed != "" {
@@ -200,8 +312,8 @@ func (e *Error) Error() string {
 // shownBytes bounds how much of a wrong value is repeated.
 const shownBytes = 100
 
-// shown quotes a text where a reader could not tell where it begins and ends, or what it does to the terminal.
-func shown(text string) string {
+// Shown quotes a text where a reader could not tell where it begins and ends, or what it does to the terminal.
+func Shown(text string) string {
 	if len(text) > shownBytes {
 		text = text[:shownBytes] + "..."
 	}
@@ -219,10 +331,16 @@ func explain(err error, args []string) error {
 	command := Run
 	if parsing := (*kong.ParseError)(nil); errors.As(err, &parsing) && parsing.Context != nil {
 		if selected := parsing.Context.Selected(); selected != nil {
-			command = selected.Name
+			command = commandOf(selected)
 		}
 	}
 	text := err.Error()
+	switch {
+	case text == `expected "<file>"`:
+		return errors.New("check: a file is missing: culvert check FILE")
+	case strings.HasPrefix(text, "expected one of"):
+		return errors.New("config: a word is missing: culvert config print, or culvert config schema")
+	}
 	if word, ok := strings.CutPrefix(text, "unexpected argument "); ok {
 		word, _, _ = strings.Cut(word, ", did you mean")
 		return unknownCommand(word)
@@ -243,8 +361,11 @@ func unknownCommand(word string) error {
 	if slices.Contains(commands, word) {
 		return fmt.Errorf("the command %s stands in the wrong place", word)
 	}
-	text := "unknown command " + shown(word)
-	if near := nearest(word, commands); near != "" {
+	text := "unknown command " + Shown(word)
+	if word == configWord {
+		return errors.New("the command config stands in the wrong place")
+	}
+	if near := Nearest(word, commands); near != "" {
 		return fmt.Errorf("%s, did you mean %q?", text, near)
 	}
 	return fmt.Errorf("%s; allowed: %s", text, strings.Join(commands, ", "))
@@ -261,11 +382,11 @@ func unknownFlag(command, flag string, args []string) error {
 		}
 	}
 	name := strings.TrimLeft(flag, "-")
-	text := "unknown flag " + shown(flag)
+	text := "unknown flag " + Shown(flag)
 	if command != Run && slices.Contains(flagNames(Run), name) {
-		return fmt.Errorf("culvert %s has no flag %s", command, shown(flag))
+		return fmt.Errorf("culvert %s has no flag %s", command, Shown(flag))
 	}
-	if near := nearest(name, flagNames(command)); near != "" {
+	if near := Nearest(name, flagNames(command)); near != "" {
 		return fmt.Errorf("%s, did you mean %q?", text, "--"+near)
 	}
 	return fmt.Errorf("%s; culvert --help lists them", text)

@@ -48,7 +48,7 @@ func TestDefaults(t *testing.T) {
 			KeepAliveTimeout: 15 * time.Second, KeepAliveRequests: 100, BackendIdleTimeout: 30 * time.Second,
 			BackendIdleConnections: 256, MaxHead: 32 << 10, MaxRequestLine: 8 << 10, MaxHeaders: 128, SLBID: "off",
 		},
-		Limits:   Limits{ReadBuffer: 64 << 10, SpliceThreshold: 64 << 10, SplicePipes: 64},
+		Limits:   Limits{Spec: "none", ClientPrefixIPv6: 64, ReadBuffer: 64 << 10, SpliceThreshold: 64 << 10, SplicePipes: 64},
 		Logs:     Logs{LogLevel: "info", LogFormat: "auto", AccessLog: AccessLog{Path: "-"}},
 		Admin:    Admin{Admin: AdminAddress{Address: netip.MustParseAddrPort("127.0.0.1:9900")}},
 		Shutdown: Shutdown{ShutdownDelay: 5 * time.Second, ShutdownGrace: 20 * time.Second},

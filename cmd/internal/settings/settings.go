@@ -30,6 +30,15 @@ type Settings struct {
 	Shutdown  Shutdown  `embed:"" group:"Shutdown"`
 }
 
+// Config is where the configuration file is.
+type Config struct {
+	Config      ConfigFile `default:"off" placeholder:"FILE" allowed:"a file, or off" help:"Read listeners, groups, rules and settings from this YAML file; a flag or a variable overrides its setting there."`
+	WatchConfig bool       `default:"false" placeholder:"BOOL" help:"Reload when the configuration file changes."`
+}
+
+// ConfigFile names the configuration file; "": none.
+type ConfigFile string
+
 // Listeners are the settings of the listening sockets.
 type Listeners struct {
 	Listen  []netip.AddrPort `default:"${listen}" placeholder:"ADDRESS" allowed:":8080, 192.0.2.1:80, [2001:db8::1]:80 or [::]:80; port 0 takes a free one" help:"Accept clients here; repeatable. :8080 and [::]:8080 take IPv6 and IPv4."`
@@ -51,14 +60,21 @@ type Timeouts struct {
 
 // Limits bound what the proxy takes of the machine.
 type Limits struct {
-	Loops                   int `default:"0" placeholder:"LOOPS" min:"1" max:"256" zero:"one per CPU" help:"Event loops; a container's CPU limit counts as its number of CPUs."`
-	ReadBuffer              int `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1MiB" help:"Each loop's one read buffer, and the most that is held per direction of a tunnel."`
-	BufferMemory            int `type:"size" default:"0" placeholder:"SIZE" min:"1MiB" max:"1024GiB" zero:"a quarter of the machine's or container's memory" help:"What all loops together hold for slow receivers; then requests get 503 and the longest-stalled tunnels end."`
-	MaxConnections          int `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"as many as descriptors allow" help:"Client connections at the same time; one more is closed when it is accepted."`
-	MaxConnectionsPerClient int `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"no bound" help:"Connections of one client address, trusted proxies seen through."`
-	SpliceThreshold         int `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1GiB" zero:"never" help:"From this size on, the rest of a payload goes through a pipe and not through the process."`
-	SplicePipes             int `default:"64" placeholder:"PIPES" min:"1" max:"4096" zero:"none" help:"Pipes that each loop may have open, of two descriptors each; without a free one, payloads are copied."`
-	NotsentLowat            int `type:"size" default:"0" placeholder:"SIZE" min:"4KiB" max:"16MiB" zero:"the kernel's own bound" help:"What the kernel takes of a socket beyond what it has sent (TCP_NOTSENT_LOWAT)."`
+	Spec                       string `default:"none" placeholder:"NAME" words:"none slb.s1.small slb.s2.small slb.s2.medium slb.s3.small slb.s3.medium slb.s3.large slb.s3.xlarge slb.s3.xxlarge" help:"Size of the instance: sets --max-connections, --max-new-connections and --max-requests where they are not given."`
+	Loops                      int    `default:"0" placeholder:"LOOPS" min:"1" max:"256" zero:"one per CPU" help:"Event loops; a container's CPU limit counts as its number of CPUs."`
+	ReadBuffer                 int    `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1MiB" help:"Each loop's one read buffer, and the most that is held per direction of a tunnel."`
+	BufferMemory               int    `type:"size" default:"0" placeholder:"SIZE" min:"1MiB" max:"1024GiB" zero:"a quarter of the machine's or container's memory" help:"What all loops together hold for slow receivers; then requests get 503 and the longest-stalled tunnels end."`
+	MaxConnections             int    `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"as many as descriptors allow" help:"Client connections at the same time; one more is closed when it is accepted."`
+	MaxConnectionsPerClient    int    `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"no bound" help:"Connections of one client address, trusted proxies seen through."`
+	MaxNewConnections          int    `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"no bound" help:"Client connections accepted per second; one more is closed when it is accepted."`
+	MaxNewConnectionsPerClient int    `default:"0" placeholder:"CONNECTIONS" min:"1" max:"10000000" zero:"no bound" help:"Those of one client address per second, trusted proxies seen through."`
+	MaxRequests                int    `default:"0" placeholder:"REQUESTS" min:"1" max:"10000000" zero:"no bound" help:"Requests per second, upgrades included; one more gets 503."`
+	MaxRequestsPerClient       int    `default:"0" placeholder:"REQUESTS" min:"1" max:"10000000" zero:"no bound" help:"Those of one client address per second, trusted proxies seen through; one more gets 503."`
+	MaxBandwidth               int    `type:"size" default:"0" placeholder:"SIZE" min:"1KiB" max:"1024GiB" zero:"no bound" help:"Bytes per second, both directions together; while it is exceeded, new connections are closed and new requests get 503."`
+	ClientPrefixIPv6           int    `name:"client-prefix-ipv6" default:"64" placeholder:"BITS" min:"1" max:"128" help:"Length of the network that an IPv6 client counts as, in the limits per client."`
+	SpliceThreshold            int    `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1GiB" zero:"never" help:"From this size on, the rest of a payload goes through a pipe and not through the process."`
+	SplicePipes                int    `default:"64" placeholder:"PIPES" min:"1" max:"4096" zero:"none" help:"Pipes that each loop may have open, of two descriptors each; without a free one, payloads are copied."`
+	NotsentLowat               int    `type:"size" default:"0" placeholder:"SIZE" min:"4KiB" max:"16MiB" zero:"the kernel's own bound" help:"What the kernel takes of a socket beyond what it has sent (TCP_NOTSENT_LOWAT)."`
 }
 
 // HTTP are the settings of ordinary requests, and of the heads of all.
@@ -97,7 +113,7 @@ type AccessLog struct {
 
 // Trust says who is believed.
 type Trust struct {
-	TrustedProxies []netip.Prefix `placeholder:"CIDR" allowed:"networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses; commas between several" help:"Peers whose X-Forwarded-* headers are believed; repeatable."`
+	TrustedProxies []netip.Prefix `placeholder:"CIDR" allowed:"networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses" help:"Peers whose X-Forwarded-* headers are believed; repeatable, or with commas between several."`
 }
 
 // Admin are the settings of the port for metrics and probes.
@@ -141,30 +157,12 @@ const (
 	Version = "version"
 	// Help prints how to use it.
 	Help = "help"
+	// Check looks at a configuration file.
+	Check = "check"
+	// ConfigPrint prints the configuration that counts.
+	ConfigPrint = "config print"
+	// ConfigSchema prints the JSON schema of configuration files.
+	ConfigSchema = "config schema"
+	// Reload tells a running proxy to read its configuration again.
+	Reload = "reload"
 )
-
-// grammar is the command line as kong reads it.
-type grammar struct {
-	Help    bool `short:"h" help:"Print this help."`
-	Version bool `help:"Print the version."`
-
-	RunCommand     runCommand     `cmd:"" name:"run" default:"withargs" help:"Start the proxy; the word run may be left out."`
-	DemoCommand    demoCommand    `cmd:"" name:"demo" help:"Start the proxy before two demonstration backends of its own, and say where to look."`
-	VersionCommand struct{}       `cmd:"" name:"version" help:"Print the version."`
-	HelpCommand    helpCommandArg `cmd:"" name:"help" help:"Print this help, or that of a command."`
-}
-
-type runCommand struct {
-	Settings `kong:"set='listen=:8080',set='access_log=-',set='shutdown_delay=5s',set='shutdown_grace=20s'"`
-	Backend  []Backend    `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
-	Source   []netip.Addr `group:"Backends" placeholder:"ADDRESS" allowed:"addresses of this machine, such as 192.0.2.1 or 2001:db8::1" help:"Dial backends from here, in turn; repeatable. Each address has ports of its own, of which a backend takes one per tunnel."`
-}
-
-// demoCommand differs in its defaults: seen from this machine only, quick to end, and quiet, since it prints a guide.
-type demoCommand struct {
-	Settings `kong:"set='listen=127.0.0.1:8080',set='access_log=off',set='shutdown_delay=0',set='shutdown_grace=1s'"`
-}
-
-type helpCommandArg struct {
-	Topic string `arg:"" optional:"" help:"A command."`
-}

@@ -116,7 +116,7 @@ func decodeWord(text string, tag *kong.Tag) (string, error) {
 	if len(words) == 0 || slices.Contains(words, text) {
 		return text, nil
 	}
-	if near := nearest(text, words); near != "" {
+	if near := Nearest(text, words); near != "" {
 		return "", fmt.Errorf("did you mean %s?", near)
 	}
 	return "", errors.New("unknown")
@@ -134,4 +134,17 @@ func decodeAccessLog(text string, _ *kong.Tag) (AccessLog, error) {
 		return AccessLog{}, errors.New("a folder, not a file")
 	}
 	return AccessLog{Path: text}, nil
+}
+
+// decodeConfigFile reads the name of a configuration file.
+func decodeConfigFile(text string, tag *kong.Tag) (ConfigFile, error) {
+	switch {
+	case text == "off" && tag.Has("default"):
+		return "", nil
+	case strings.ContainsRune(text, 0):
+		return "", errors.New("a zero byte in a file's name")
+	case text == "" || strings.HasSuffix(text, "/"):
+		return "", errors.New("a folder, not a file")
+	}
+	return ConfigFile(text), nil
 }

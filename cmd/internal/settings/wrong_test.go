@@ -25,11 +25,28 @@ var wrongLines = []struct{ args, want string }{
 	{"demo --backnd x:1", "unknown flag --backnd; culvert --help lists them"},
 	{"version --listen :80", "culvert version has no flag --listen"},
 	{"dmeo", `unknown command dmeo, did you mean "demo"?`},
-	{"start", "unknown command start; allowed: run, demo, version, help"},
+	{"start", "unknown command start; allowed: run, demo, check, config print, config schema, reload, version, help"},
 	{"run run", "the command run stands in the wrong place"},
-	{"demo extra", "unknown command extra; allowed: run, demo, version, help"},
-	{"help everything", "unknown command everything; allowed: run, demo, version, help"},
+	{"demo extra", "unknown command extra; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"help everything", "unknown command everything; allowed: run, demo, check, config print, config schema, reload, version, help"},
 	{"--log-level debug demo", `flag --log-level applies to the default command "run", not "demo"`},
+
+	{"check", "check: a file is missing: culvert check FILE"},
+	{"check a b", "unknown command b; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"check folder/", "FILE folder/: a folder, not a file"},
+	{"check c.yaml --json=yes", "--json yes: neither true nor false; allowed: true, false"},
+	{"config", "config: a word is missing: culvert config print, or culvert config schema"},
+	{"config show", "unknown command show; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"config print extra", "unknown command extra; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"config schema --loops 2", "culvert config schema has no flag --loops"},
+	{"reload --admin off", "--admin off: without its admin port, a proxy is told to reload by the signal HUP"},
+	{"reload --admin 9900", "--admin 9900: a port is missing; allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900"},
+	{"demo --config c.yaml", "culvert demo has no flag --config"},
+	{"--config", "--config: a value is missing; allowed: a file, or off"},
+	{"--config /etc/", "--config /etc/: a folder, not a file; allowed: a file, or off"},
+	{"--spec slb.s1.smal", "--spec slb.s1.smal: did you mean slb.s1.small?; allowed: none, slb.s1.small, slb.s2.small, slb.s2.medium, slb.s3.small, slb.s3.medium, slb.s3.large, slb.s3.xlarge, slb.s3.xxlarge"},
+	{"--client-prefix-ipv6 129", "--client-prefix-ipv6 129: above the maximum; allowed: 1 to 128"},
+	{"--max-bandwidth 1", "--max-bandwidth 1: below the minimum; allowed: 0 (no bound), or 1KiB to 1024GiB"},
 
 	// One value only.
 	{someBackend + " --idle-timeout 3m --idle-timeout 4m", "--idle-timeout: given twice; it takes one value"},
@@ -77,7 +94,7 @@ var wrongLines = []struct{ args, want string }{
 	{"--log-level trace", "--log-level trace: unknown; allowed: debug, info, warn, error"},
 	{"--log-format jsno", "--log-format jsno: did you mean json?; allowed: auto, json, console"},
 	{"--access-log-query=yes", "--access-log-query yes: neither true nor false; allowed: true, false"},
-	{"--access-log-query yes", "unknown command yes; allowed: run, demo, version, help"},
+	{"--access-log-query yes", "unknown command yes; allowed: run, demo, check, config print, config schema, reload, version, help"},
 	{"--access-log logs/", "--access-log logs/: a folder, not a file; allowed: a file, - (standard output) or off"},
 
 	// Listeners and the admin port.
@@ -146,7 +163,7 @@ const (
 	adminAllowed   = "allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off"
 	backendAllowed = "allowed: host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"
 	sourceAllowed  = "allowed: addresses of this machine, such as 192.0.2.1 or 2001:db8::1"
-	trustAllowed   = "allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses; commas between several"
+	trustAllowed   = "allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses"
 )
 
 func TestWrongLines(t *testing.T) {
