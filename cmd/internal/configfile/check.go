@@ -1,0 +1,152 @@
+package configfile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"culvert/cmd/internal/settings"
+	"culvert/proxy/route"
+)
+
+// Advice returns what a check recommends beyond the problems: at most one warning.
+func (f *File) Advice() Problems {
+	open := 0
+	var first place
+	count := func(at place) {
+		if open == 0 {
+			first = at
+		}
+		open++
+	}
+	for i := range f.Listeners {
+		l := &f.Listeners[i]
+		covered := false
+		for j := range l.Rules {
+			rule := &l.Rules[j]
+			covered = covered || rule.takesAllUpgrades()
+			if rule.Group != "" && rule.Match.Upgrade != route.NoUpgrades && len(rule.AllowedOrigins) == 0 && !rule.AnyOrigin {
+				count(rule.place)
+			}
+		}
+		if l.Group != "" && !covered {
+			count(l.place)
+		}
+	}
+	if open == 0 {
+		return nil
+	}
+	return Problems{{File: f.Name, Line: first.line, Column: first.column, Warning: true, Message: fmt.Sprintf(
+		"a page of any origin may open a WebSocket with its visitor's cookies, by %s without allowed-origins, the first of them here; list the origins that may, or say any",
+		counted(open, "rule or listener", "rules or listeners"))}}
+}
+
+// takesAllUpgrades reports whether no upgrade is left for the listener's own group.
+func (rule *Rule) takesAllUpgrades() bool {
+	m := &rule.Match
+	return m.Host == "" && (m.Path == "" || m.Path == "/") && m.Upgrade != route.NoUpgrades &&
+		len(m.Methods)+len(m.Headers)+len(m.Cookies)+len(m.Query)+len(m.Subprotocols) == 0
+}
+
+// Check is the command check: it loads a file, says all that is wrong with it, and reports whether nothing is. For
+// programs, it says so as one JSON object.
+func Check(name string, asJSON bool, stdout, stderr io.Writer) bool {
+	file, problems := Load(name)
+	if file != nil {
+		problems = append(append(problems, file.together()...), file.Advice()...).sorted()
+	}
+	sound := len(problems.Errors()) == 0
+	if asJSON {
+		printReport(stdout, name, file, problems)
+		return sound
+	}
+	for _, p := range problems {
+		_, _ = fmt.Fprintln(stderr, p)
+	}
+	if sound {
+		_, _ = fmt.Fprintf(stdout, "%s: %s: ok\n", Where(name, 0, 0), file.summary())
+	}
+	return sound
+}
+
+// together returns what is wrong with the file's settings together with the defaults of all others.
+func (f *File) together() Problems {
+	args := []string{"--config=" + f.Name}
+	if !f.HasSite() {
+		args = append(args, "--backend=unix:/none") // left to flags, then
+	}
+	invocation, err := settings.Parse(args, nil)
+	if err == nil {
+		_, err = invocation.With(f.Layer())
+	}
+	if err == nil {
+		return nil
+	}
+	problem := Problem{File: f.Name, Message: printable(err.Error())}
+	if wrong := (*settings.Error)(nil); errors.As(err, &wrong) {
+		for _, s := range f.Settings {
+			if s.Flag == wrong.Flag {
+				problem.Line, problem.Column = s.line, s.column
+			}
+		}
+		bare := *wrong
+		bare.Place, bare.Argument = "", true // a key of the file, and no flag
+		problem.Message = printable(bare.Error())
+	}
+	return Problems{problem}
+}
+
+// summary counts what the file has.
+func (f *File) summary() string {
+	return fmt.Sprintf("%s, %s, %s", counted(len(f.Listeners), "listener", "listeners"), counted(len(f.Groups), "group", "groups"),
+		counted(f.rules(), "rule", "rules"))
+}
+
+func (f *File) rules() int {
+	rules := 0
+	for i := range f.Listeners {
+		rules += len(f.Listeners[i].Rules)
+	}
+	return rules
+}
+
+func counted(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
+// report is what check prints for programs.
+type report struct {
+	File      string         `json:"file"`
+	OK        bool           `json:"ok"`
+	Listeners int            `json:"listeners"`
+	Groups    int            `json:"groups"`
+	Rules     int            `json:"rules"`
+	Problems  []reportedLine `json:"problems"`
+}
+
+// reportedLine is one problem; a line of 0 means the file as a whole.
+type reportedLine struct {
+	Line     int    `json:"line"`
+	Column   int    `json:"column"`
+	Severity string `json:"severity"`
+	Message  string `json:"message"`
+}
+
+func printReport(w io.Writer, name string, file *File, problems Problems) {
+	r := report{File: name, OK: len(problems.Errors()) == 0, Problems: []reportedLine{}}
+	if file != nil {
+		r.Listeners, r.Groups, r.Rules = len(file.Listeners), len(file.Groups), file.rules()
+	}
+	for _, p := range problems {
+		severity := "error"
+		if p.Warning {
+			severity = "warning"
+		}
+		r.Problems = append(r.Problems, reportedLine{p.Line, p.Column, severity, p.Message})
+	}
+	_ = json.NewEncoder(w).Encode(r)
+}

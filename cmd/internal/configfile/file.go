@@ -1,0 +1,172 @@
+package configfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"culvert/proxy"
+)
+
+// Load reads a file. The file is nil where one of the problems is no warning.
+func Load(name string) (*File, Problems) {
+	data, err := readBounded(name, MaxFileBytes)
+	if err != nil {
+		return nil, Problems{{File: name, Message: printable(err.Error())}}
+	}
+	return Parse(data, name)
+}
+
+// Parse reads the text of a file of that name: what it names in turn is found from its folder.
+func Parse(data []byte, name string) (*File, Problems) {
+	return parseWith(data, name, func(body string) ([]byte, error) {
+		return readBounded(BodyPath(name, body), proxy.MaxFixedBody)
+	})
+}
+
+// BodyPath returns where a body-file of a configuration file is.
+func BodyPath(config, body string) string {
+	if filepath.IsAbs(body) {
+		return body
+	}
+	return filepath.Join(filepath.Dir(config), body)
+}
+
+func parseWith(data []byte, name string, readFile func(string) ([]byte, error)) (*File, Problems) {
+	r := &reader{name: name, readFile: readFile}
+	file := &File{Name: name}
+	if root := r.root(data); root != nil {
+		readMapping(r, root, rootFields(), file)
+		r.crossCheck(file)
+	}
+	problems := r.problems.sorted()
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	return file, problems
+}
+
+// readBounded reads a file of at most so many bytes. What is no file is not opened: that could wait for ever.
+func readBounded(name string, most int) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, errors.New("the file cannot be read: " + reasonOf(err))
+	case info.IsDir():
+		return nil, errors.New("a folder, not a file")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not a regular file")
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, errors.New("the file cannot be read: " + reasonOf(err))
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, int64(most)+1))
+	switch {
+	case err != nil:
+		return nil, errors.New("the file cannot be read: " + reasonOf(err))
+	case len(data) > most:
+		return nil, fmt.Errorf("the file has more than %d bytes, which is the most allowed", most)
+	}
+	return data, nil
+}
+
+// reasonOf leaves out the name, which the reader has just been told.
+func reasonOf(err error) string {
+	if failure := (*fs.PathError)(nil); errors.As(err, &failure) {
+		return failure.Err.Error()
+	}
+	return err.Error()
+}
+
+// rootFields are the sections.
+var rootFields = sync.OnceValue(func() []field[File] {
+	fields := []field[File]{
+		{
+			key: "listeners", help: "The addresses that clients connect to, and what becomes of their requests.", allowed: "a list of listeners, see below",
+			shape: listOf(ref("listener")), read: readListeners,
+		},
+		{
+			key: "groups", help: "The servers that requests are balanced over, as groups by name.", allowed: "a mapping of names to groups, see below",
+			shape: mapOf(namePattern, ref("group")), read: readGroups,
+		},
+	}
+	for _, s := range sections() {
+		settings := settingFields(s.flags, func(f *File) *[]Setting { return &f.Settings })
+		fields = append(fields, field[File]{
+			key: s.name, help: sectionHelp[s.name], allowed: "a mapping, see below", nullable: true, shape: objectOf(settings),
+			read: func(r *reader, n *node, to *File) { readMapping(r, n, settings, to) },
+		})
+	}
+	return fields
+})
+
+// sectionHelp says what each section is for.
+var sectionHelp = map[string]string{
+	"sockets":  "The listening sockets.",
+	"backends": "How servers are connected to.",
+	"timeouts": "The deadlines of every phase, for all listeners that have none of their own.",
+	"limits":   "What the instance takes of the machine, and takes on.",
+	"http":     "Ordinary requests, and the heads of all.",
+	"logs":     "What is logged where.",
+	"trust":    "Who is believed.",
+	"admin":    "The port for metrics, probes and reloads.",
+	"shutdown": "The end.",
+	"config":   "This file.",
+}
+
+func readListeners(r *reader, n *node, to *File) {
+	to.note(n.place)
+	if n.kind != list {
+		r.wrongKind(n, "a list: \"- address: ...\" for each listener")
+		return
+	}
+	if len(n.items) == 0 {
+		r.fail(n.place, "listeners: an empty list; leave it out to say it by --listen")
+	}
+	if !r.bounded(n, len(n.items), MaxListeners, "listeners") {
+		return
+	}
+	for _, item := range n.items {
+		l := Listener{place: item.place}
+		values, ok := readMapping(r, item, listenerFields(), &l)
+		if !ok {
+			continue
+		}
+		if values["address"] == nil {
+			r.fail(item.place, "listeners: a listener without address")
+		}
+		to.Listeners = append(to.Listeners, l)
+	}
+}
+
+func readGroups(r *reader, n *node, to *File) {
+	to.note(n.place)
+	if n.kind != mapping {
+		r.wrongKind(n, "a mapping of names to groups")
+		return
+	}
+	if len(n.entries) == 0 {
+		r.fail(n.place, "groups: an empty mapping")
+	}
+	for _, e := range n.entries {
+		g := Group{place: e.place, Name: e.key}
+		r.isName(e.place, "group", e.key)
+		if values, ok := readMapping(r, e.value, groupFields(), &g); ok && values["servers"] == nil {
+			r.fail(e.place, "group %s: it has no servers", shownKey(e.key))
+		}
+		to.Groups = append(to.Groups, g)
+	}
+}
+
+// note remembers where the file begins to say what is served.
+func (f *File) note(at place) {
+	if f.site == (place{}) {
+		f.site = at
+	}
+}

@@ -1,0 +1,149 @@
+package configfile
+
+import (
+	"net/netip"
+
+	"culvert/cmd/internal/settings"
+	"culvert/proxy"
+	"culvert/proxy/access"
+	"culvert/proxy/route"
+)
+
+// Bounds of what a file may hold.
+const (
+	// MaxListeners bounds the listeners.
+	MaxListeners = 1_000
+	// MaxRules bounds the rules of all listeners together.
+	MaxRules = 10_000
+	// MaxServers bounds the servers of all groups together.
+	MaxServers = 10_000
+	// MaxListEntries bounds each list of networks, and any other list.
+	MaxListEntries = 100_000
+	// MaxConditions bounds a rule's conditions of one kind, its methods and its subprotocols.
+	MaxConditions = 64
+	// MaxEdits bounds the edits of one head.
+	MaxEdits = 64
+)
+
+// File is what a configuration file says.
+type File struct {
+	// Name is the file's, as given.
+	Name string
+	// Settings are those of flags, in the order of the file.
+	Settings []Setting
+	// Listeners and Groups say what is served; both empty: flags do.
+	Listeners []Listener
+	Groups    []Group
+
+	site place // where the first of both stands; zero: there is neither
+}
+
+// Setting is a flag's setting: its value as the flag's decoder takes it.
+type Setting struct {
+	place
+	// Flag is named without dashes.
+	Flag string
+	// Items is one text, or any number where the setting is a list.
+	Items []string
+}
+
+// Listener is an address that clients connect to.
+type Listener struct {
+	place
+	// Name is for logs and metrics; "": the address.
+	Name    string
+	Address netip.AddrPort
+	// Group serves the requests that no rule is for; "": they get 404.
+	Group string
+	// Access are allow (the white list) and deny (the black one).
+	Access access.Lists
+	// ProxyProtocol asks for a PROXY header, believed from ProxyProtocolFrom.
+	ProxyProtocol     bool
+	ProxyProtocolFrom []netip.Prefix
+	// Policy are the settings that it has different from the file's.
+	Policy []Setting
+	Rules  []Rule
+
+	addressPlace, groupPlace, namePlace place
+}
+
+// Rule is what becomes of the requests that it matches.
+type Rule struct {
+	place
+	// Name is for logs; "": that of the listener and a number.
+	Name  string
+	Match route.Match
+	// Group, Redirect and Answer: exactly one is given.
+	Group    string
+	Redirect *proxy.RedirectConfig
+	Answer   *Answer
+	// Access is as a listener's.
+	Access access.Lists
+	// AllowedOrigins may open WebSockets; none: all may. AnyOrigin says that this is meant.
+	AllowedOrigins []string
+	AnyOrigin      bool
+	// Requests bounds the requests per second; 0: no bound.
+	Requests int
+	// RequestHeaders and AnswerHeaders are edits, in this order.
+	RequestHeaders, AnswerHeaders []proxy.HeaderEdit
+	// Host is a template; "": the client's own.
+	Host string
+	// Rewrite takes the place of the matched path, nil: it stays.
+	Rewrite *string
+	// ErrorBodies are by status.
+	ErrorBodies map[int]Body
+	// Policy are the settings that it has different from the listener's.
+	Policy []Setting
+
+	groupPlace, namePlace, originsPlace place
+}
+
+// Answer is one of fixed bytes.
+type Answer struct {
+	Status  int
+	Body    Body
+	Headers []proxy.HeaderEdit
+}
+
+// Body is a fixed body.
+type Body struct {
+	proxy.Body
+	// File is where the bytes were read from, as the file names it; "": from the configuration itself.
+	File string
+}
+
+// Group is a set of servers.
+type Group struct {
+	place
+	Name string
+	// SendProxy is the version of the PROXY header that connections begin with; 0: none.
+	SendProxy int
+	Servers   []Server
+}
+
+// Server is one of a group.
+type Server struct {
+	place
+	settings.Backend
+	Secondary bool
+}
+
+// Layer returns the settings for settings.Invocation.With.
+func (f *File) Layer() *settings.Layer {
+	layer := &settings.Layer{Values: map[string]settings.LayerValue{}}
+	for _, s := range f.Settings {
+		if len(s.Items) > 0 {
+			layer.Values[s.Flag] = settings.LayerValue{Items: s.Items, Place: Where(f.Name, s.line, s.column)}
+		}
+	}
+	if f.site != (place{}) {
+		layer.Site = Where(f.Name, f.site.line, f.site.column)
+	}
+	for i := range f.Listeners {
+		layer.Listen = append(layer.Listen, f.Listeners[i].Address)
+	}
+	return layer
+}
+
+// HasSite reports whether the file says what is served; if not, flags do.
+func (f *File) HasSite() bool { return f.site != place{} }
