@@ -242,7 +242,7 @@ func (r *reader) headerLines(n *node, op proxy.HeaderOp) []proxy.HeaderEdit {
 func (r *reader) isEdit(at *node, edit proxy.HeaderEdit) bool {
 	err := checkHeaderEdit(edit)
 	if err != nil {
-		r.fail(at.place, "%s: %v", shownKey(edit.Name), err)
+		r.fail(at.place, "%v", err)
 	}
 	return err == nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"culvert/cmd/internal/settings"
 	"culvert/proxy/route"
@@ -15,7 +16,7 @@ func (f *File) Advice() Problems {
 	open := 0
 	var first place
 	count := func(at place) {
-		if open == 0 {
+		if open == 0 || at.line < first.line || at.line == first.line && at.column < first.column {
 			first = at
 		}
 		open++
@@ -26,7 +27,7 @@ func (f *File) Advice() Problems {
 		for j := range l.Rules {
 			rule := &l.Rules[j]
 			covered = covered || rule.takesAllUpgrades()
-			if rule.Group != "" && rule.Match.Upgrade != route.NoUpgrades && len(rule.AllowedOrigins) == 0 && !rule.AnyOrigin {
+			if rule.Group != "" && rule.takesUpgrades() && len(rule.AllowedOrigins) == 0 && !rule.AnyOrigin {
 				count(rule.place)
 			}
 		}
@@ -40,6 +41,12 @@ func (f *File) Advice() Problems {
 	return Problems{{File: f.Name, Line: first.line, Column: first.column, Warning: true, Message: fmt.Sprintf(
 		"a page of any origin may open a WebSocket with its visitor's cookies, by %s without allowed-origins, the first of them here; list the origins that may, or say any",
 		counted(open, "rule or listener", "rules or listeners"))}}
+}
+
+// takesUpgrades reports whether an upgrade, which is a GET (RFC 6455 4.1), can follow the rule.
+func (rule *Rule) takesUpgrades() bool {
+	m := &rule.Match
+	return m.Upgrade != route.NoUpgrades && (len(m.Methods) == 0 || slices.Contains(m.Methods, "GET"))
 }
 
 // takesAllUpgrades reports whether no upgrade is left for the listener's own group.

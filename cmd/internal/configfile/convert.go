@@ -5,21 +5,18 @@ import (
 	"culvert/proxy"
 )
 
-// DefaultGroup is the group of the servers that flags name.
-const DefaultGroup = "default"
-
 // Served returns what is served: the file's listeners and groups, or, where it has none or is nil, those that the flags
 // ask for: a listener for each --listen, which leads to a group of all --backend.
 func Served(f *File, i *settings.Invocation) *File {
 	if f != nil && f.HasSite() {
 		return f
 	}
-	served := &File{Groups: []Group{{Name: DefaultGroup}}}
+	served := &File{Groups: []Group{{Name: proxy.DefaultGroup}}}
 	if f != nil {
 		served.Name, served.Settings = f.Name, f.Settings
 	}
 	for _, address := range i.Settings.Listeners.Listen {
-		served.Listeners = append(served.Listeners, Listener{Address: address, Group: DefaultGroup})
+		served.Listeners = append(served.Listeners, Listener{Address: address, Group: proxy.DefaultGroup})
 	}
 	for _, backend := range i.Backends {
 		served.Groups[0].Servers = append(served.Groups[0].Servers, Server{Backend: backend})

@@ -46,7 +46,7 @@ func (r *reader) checkListeners(f *File) {
 		case !l.ProxyProtocol && len(l.ProxyProtocolFrom) > 0:
 			r.warn(l.place, "listeners: proxy-protocol-from has no effect without proxy-protocol: required")
 		}
-		if l.Group == "" && len(l.Rules) == 0 && l.addressPlace != (place{}) {
+		if l.groupPlace == (place{}) && l.rulesPlace == (place{}) && l.addressPlace != (place{}) {
 			r.warn(l.place, "listeners: neither group nor rules; every request gets 404")
 		}
 		r.checkRules(l)
@@ -67,8 +67,8 @@ func (r *reader) checkRules(l *Listener) {
 	if len(r.problems.Errors()) > 0 {
 		return
 	}
-	for i, by := range unreachable(matches) {
-		r.warn(l.Rules[i].place, "rules: no request reaches this rule: the one at line %d takes them all", l.Rules[by].line)
+	for _, shadow := range unreachable(matches) {
+		r.warn(l.Rules[shadow.Index].place, "rules: no request reaches this rule: the one at line %d takes them all", l.Rules[shadow.By].line)
 	}
 }
 

@@ -91,6 +91,9 @@ func accessFields[T any](lists func(*T) *access.Lists) []field[T] {
 }
 
 func readRules(r *reader, n *node, to *Listener) {
+	if n.kind != list || len(n.items) > 0 {
+		to.rulesPlace = n.place
+	}
 	if n.kind != list {
 		r.wrongKind(n, "a list: \"- host: ...\" for each rule")
 		return

@@ -18,7 +18,7 @@ const (
 	// MaxServers bounds the servers of all groups together.
 	MaxServers = 10_000
 	// MaxListEntries bounds each list of networks, and any other list.
-	MaxListEntries = 100_000
+	MaxListEntries = access.MaxEntries
 	// MaxConditions bounds a rule's conditions of one kind, its methods and its subprotocols.
 	MaxConditions = 64
 	// MaxEdits bounds the edits of one head.
@@ -64,7 +64,7 @@ type Listener struct {
 	Policy []Setting
 	Rules  []Rule
 
-	addressPlace, groupPlace, namePlace place
+	addressPlace, groupPlace, namePlace, rulesPlace place
 }
 
 // Rule is what becomes of the requests that it matches.

@@ -50,6 +50,9 @@ func (f *File) Text() string {
 	}
 	p.settings(values)
 	p.served(f)
+	if p.b.Len() == 0 {
+		return "{}\n" // nothing, said on purpose
+	}
 	return p.b.String()
 }
 
@@ -333,7 +336,7 @@ func (p *printer) group(g *Group) {
 }
 
 // masked stands for a value that is nobody's business.
-const masked = "(masked)"
+const masked = `"(masked)"`
 
 // secret reports whether the value of a header, a cookie or a parameter of this name may be one.
 func secret(name string) bool {

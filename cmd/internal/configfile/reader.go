@@ -14,7 +14,6 @@ type reader struct {
 	name     string
 	readFile func(name string) ([]byte, error) // a body's, by its path as written
 	problems Problems
-	entries  int // of access lists, so far
 	rules    int
 	servers  int
 }

@@ -7,6 +7,7 @@ import (
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
 	"culvert/proxy/access"
+	"culvert/proxy/origin"
 	"culvert/proxy/route"
 )
 
@@ -190,7 +191,7 @@ func (r *reader) condition(e entry) (route.Condition, bool) {
 func treatmentFields() []field[Rule] {
 	return []field[Rule]{
 		{
-			key: "allowed-origins", shape: oneOrMore(textShape), allowed: originAllowed + "; or any, alone", help: "The pages that may open a WebSocket, by their Origin; others get 403.",
+			key: "allowed-origins", shape: oneOrMore(textShape), allowed: originAllowed, help: "The pages that may open a WebSocket, by their Origin; others get 403.",
 			read: readOrigins,
 		},
 		{
@@ -230,7 +231,7 @@ func readOrigins(r *reader, n *node, to *Rule) {
 	if n.kind == list && len(n.items) == 0 {
 		r.fail(n.place, "allowed-origins: an empty list; write any to allow every origin, or none for requests without one")
 	}
-	if !r.bounded(n, len(n.items), MaxListEntries, "origins") {
+	if !r.bounded(n, len(n.items), origin.MaxPatterns, "origins") {
 		return
 	}
 	any := place{}
@@ -240,7 +241,7 @@ func readOrigins(r *reader, n *node, to *Rule) {
 			return
 		}
 		if err := checkOrigin(text); err != nil {
-			r.wrong(item, text, err.Error(), originAllowed+"; or any, alone")
+			r.wrong(item, text, err.Error(), originAllowed)
 			return
 		}
 		to.AllowedOrigins = append(to.AllowedOrigins, text)

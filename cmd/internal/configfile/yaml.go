@@ -160,6 +160,8 @@ func (r *reader) syntax(err error) {
 		message = "a quote is opened here and not closed"
 	case strings.Contains(message, "reserved character"):
 		message += ": put the value into quotes"
+	case strings.Contains(message, "block sequence entries"):
+		message = "a list begins on the line of its key: begin it on the next; a dash alone is written \"-\""
 	case strings.Contains(message, "not allowed in this context"):
 		message += ": look at the indentation"
 	}

@@ -1,0 +1,137 @@
+package configfile
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+const (
+	examplesFolder = "../../../docs/examples"
+	schemaFile     = "../../../docs/config.schema.json"
+)
+
+func examples(t testing.TB) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(examplesFolder, "*.yaml"))
+	if err != nil || len(names) < 8 {
+		t.Fatalf("%d examples, %v", len(names), err)
+	}
+	return names
+}
+
+// TestExamples: each begins by saying what it is for, and is found without fault, by the check and by the schema.
+func TestExamples(t *testing.T) {
+	schema := compiledSchema(t)
+	said := map[string]bool{}
+	for _, name := range examples(t) {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if !Check(name, false, &stdout, &stderr) || stderr.Len() > 0 || !strings.HasSuffix(stdout.String(), ": ok\n") {
+				t.Errorf("it says\n%s%s", stderr.String(), stdout.String())
+			}
+			text, err := os.ReadFile(name)
+			if err != nil || !bytes.HasPrefix(text, []byte("# ")) {
+				t.Errorf("%v, or it does not begin by saying what it is for", err)
+			}
+			if err := schema.Validate(plainYAML(t, text)); err != nil {
+				t.Errorf("the schema says: %v", err)
+			}
+			for line := range strings.Lines(string(text)) {
+				key, _, _ := strings.Cut(strings.TrimLeft(line, " -{"), ":")
+				said[key] = true
+			}
+		})
+	}
+	for _, key := range []string{"listeners", "groups", "rules", "redirect", "answer", "error-bodies", "proxy-protocol", "send-proxy", "spec", "allow", "deny", "rewrite-path", "watch-config"} {
+		if !said[key] {
+			t.Errorf("no example shows %s", key)
+		}
+	}
+}
+
+// plainYAML reads a text as any program with a YAML library would.
+func plainYAML(t testing.TB, text []byte) any {
+	t.Helper()
+	file, err := parse(joinColons(lexer.Tokenize(string(text))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var value any
+	if err := yaml.NodeToValue(file.Docs[0].Body, &value); err != nil {
+		t.Fatal(err)
+	}
+	// By way of JSON, numbers are what the schema's library knows.
+	data, err := yaml.MarshalWithOptions(value, yaml.JSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
+}
+
+func compiledSchema(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft2020)
+	if err := compiler.AddResource("config.schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("config.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// TestSchemaIsCommitted: editors take it from the repository.
+func TestSchemaIsCommitted(t *testing.T) {
+	sameAs(t, schemaFile, Schema())
+}
+
+// sameAs compares a committed file with what it is made from, or writes it anew.
+func sameAs(t *testing.T, name string, want []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the model says: run go test ./cmd/internal/configfile -update", filepath.Base(name))
+	}
+}
+
+// TestSchemaFindsMistakes: what an editor should mark is not let through.
+func TestSchemaFindsMistakes(t *testing.T) {
+	schema := compiledSchema(t)
+	for _, text := range []string{
+		"timeout: {}", "timeouts: {idle-timeout: 60}", "timeouts: {idle-timeout: soon}", "limits: {loops: 257}", "limits: {loops: two}", "limits: {spec: huge}",
+		"http: {via: 1}", "http: {max-head: 32KB}", "listeners: {}", "listeners: [{group: a}]", "listeners: [{address: \":80\", nonsense: 1}]",
+		"listeners: [{address: \":80\", rules: [{host: a.example}]}]", "listeners: [{address: \":80\", rules: [{group: a, redirect: https}]}]",
+		"listeners: [{address: \":80\", rules: [{redirect: {status: 303, location: /}}]}]", "listeners: [{address: \":80\", rules: [{answer: {status: 100}}]}]",
+		"listeners: [{address: \":80\", rules: [{group: a, headers: {X: {presnt: true}}}]}]", "groups: {a: {}}", "groups: {a: {servers: [{weight: 1}]}}",
+		"groups: {a b: {servers: []}}", "groups: {a: {servers: [], send-proxy: v3}}", "[]", "idle-timeout: 5s",
+	} {
+		if schema.Validate(plainYAML(t, []byte(text))) == nil {
+			t.Errorf("the schema has nothing to say about %s", text)
+		}
+	}
+}
