@@ -25,16 +25,16 @@ func systemResolver(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// resolveBackends finds the addresses of all backends. Every address of a name is a backend of its own, of the same
+// resolveBackends finds the addresses of all backends: for each, what becomes of it. Every address of a name is a backend of its own, of the same
 // weight: a name with several addresses stands for several servers, and one that only one family reaches is passed
 // over for the other when a connection is refused.
-func resolveBackends(ctx context.Context, backends []settings.Backend, lookUp resolver) ([]proxy.BackendConfig, error) {
+func resolveBackends(ctx context.Context, backends []settings.Backend, lookUp resolver) ([][]proxy.BackendConfig, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	var resolved []proxy.BackendConfig
-	for _, b := range backends {
+	resolved := make([][]proxy.BackendConfig, len(backends))
+	for n, b := range backends {
 		if b.Path != "" {
-			resolved = append(resolved, proxy.BackendConfig{Name: b.Name, Path: b.Path, Weight: b.Weight})
+			resolved[n] = []proxy.BackendConfig{{Name: b.Name, Path: b.Path, Weight: b.Weight}}
 			continue
 		}
 		addresses, err := addressesOf(ctx, b.Host, lookUp)
@@ -46,7 +46,7 @@ func resolveBackends(ctx context.Context, backends []settings.Backend, lookUp re
 			if len(addresses) > 1 {
 				name += " (" + a.String() + ")"
 			}
-			resolved = append(resolved, proxy.BackendConfig{Name: name, Address: netip.AddrPortFrom(a, b.Port), Weight: b.Weight})
+			resolved[n] = append(resolved[n], proxy.BackendConfig{Name: name, Address: netip.AddrPortFrom(a, b.Port), Weight: b.Weight})
 		}
 	}
 	return resolved, nil

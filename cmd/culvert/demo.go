@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"culvert/cmd/internal/configfile"
 	"culvert/cmd/internal/demo"
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
@@ -30,7 +31,7 @@ func demonstrate(i *settings.Invocation) int {
 	for n, address := range d.Addresses() {
 		backends = append(backends, proxy.BackendConfig{Name: fmt.Sprintf("demo-%d", n+1), Address: address, Weight: 1})
 	}
-	p, err := prepare(i, backends)
+	p, err := prepare(i, configfile.Served(nil, i).ListenerConfigs(i.Settings), []proxy.GroupConfig{{Name: proxy.DefaultGroup, Backends: backends}})
 	if err != nil {
 		return failed(err)
 	}

@@ -53,7 +53,8 @@ const docBeginning = `# Settings
 
 This page is made from the settings themselves by ` + "`go test ./cmd/culvert -run TestFlagsDoc -update`" + `; a test compares them.
 
-Every setting is a flag and an environment variable. A flag overrides its variable, a variable the default; an empty
+Every setting is a flag, an environment variable, and a key of the configuration file (` + "`--config`" + `), which has listeners,
+groups and rules too: see [configuration.md](configuration.md). A flag overrides its variable, a variable the file, the file the default; an empty
 variable counts as none. A list that is given by flags replaces the one of its variable as a whole.
 
 - **Lists.** A flag is repeated, one value each; any other flag is given once. In a variable, values are separated by blanks or semicolons (not by

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"culvert/cmd/internal/configfile"
 	"culvert/cmd/internal/settings"
 )
 
@@ -43,8 +44,19 @@ func run(args, environ []string) int {
 		return exitOK
 	case settings.Demo:
 		return demonstrate(invocation)
+	case settings.Check:
+		return check(invocation)
+	case settings.ConfigPrint:
+		return printConfig(invocation)
+	case settings.ConfigSchema:
+		_, _ = os.Stdout.Write(configfile.Schema())
+		return exitOK
 	}
-	return serve(invocation)
+	invocation, file, ok := readConfig(invocation)
+	if !ok {
+		return exitUsage
+	}
+	return serve(invocation, file)
 }
 
 // buildVersion names this build.

@@ -32,7 +32,7 @@ func TestDefaultsAreTheProxys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := configure(i, nil, 1)
+	config := configure(i, nil, nil, 1)
 	if want := proxy.DefaultTimeouts(); config.Timeouts != want {
 		t.Errorf("timeouts %+v, want %+v", config.Timeouts, want)
 	}
@@ -43,12 +43,12 @@ func TestDefaultsAreTheProxys(t *testing.T) {
 
 // TestEverySettingReachesTheProxy: no field of its configuration is forgotten.
 func TestEverySettingReachesTheProxy(t *testing.T) {
-	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --max-connections-per-client 1 --buffer-memory 1GiB --notsent-lowat 16KiB --source 127.0.0.1 --trusted-proxies ::/0 --access-log-query --max-body 1MiB --min-body-rate 1KiB --abort-on-client-fin --forwarded"), nil)
+	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --max-connections-per-client 1 --buffer-memory 1GiB --notsent-lowat 16KiB --source 127.0.0.1 --trusted-proxies ::/0 --access-log-query --max-body 1MiB --min-body-rate 1KiB --abort-on-client-fin --forwarded --spec slb.s1.small --max-bandwidth 1MiB --max-requests-per-client 1 --max-new-connections-per-client 1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := configure(i, []proxy.BackendConfig{{}}, 1)
-	for _, v := range []reflect.Value{reflect.ValueOf(config), reflect.ValueOf(config.Timeouts)} {
+	config := configure(i, make([]proxy.ListenerConfig, 1), make([]proxy.GroupConfig, 1), 1)
+	for _, v := range []reflect.Value{reflect.ValueOf(config), reflect.ValueOf(config.Timeouts), reflect.ValueOf(config.Policy), reflect.ValueOf(config.Limits)} {
 		for n := range v.NumField() {
 			if v.Field(n).IsZero() {
 				t.Errorf("%s.%s is not set", v.Type(), v.Type().Field(n).Name)
@@ -63,7 +63,7 @@ func TestNoneIsNotTheDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config := configure(i, nil, 1); config.SpliceThreshold >= 0 || config.SplicePipes >= 0 {
+	if config := configure(i, nil, nil, 1); config.SpliceThreshold >= 0 || config.SplicePipes >= 0 {
 		t.Errorf("threshold %d, pipes %d", config.SpliceThreshold, config.SplicePipes)
 	}
 }
@@ -88,7 +88,7 @@ func TestResolution(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text []string
-	for _, b := range got {
+	for _, b := range slices.Concat(got...) {
 		text = append(text, b.Name+" "+b.Address.String())
 		if b.Weight != 7 {
 			t.Errorf("%s has weight %d", b.Name, b.Weight)
@@ -113,7 +113,7 @@ func TestResolution(t *testing.T) {
 
 func TestNameOfThisMachineIsResolved(t *testing.T) {
 	got, err := resolveBackends(context.Background(), []settings.Backend{{Name: "localhost:80", Host: "localhost", Port: 80}}, systemResolver)
-	if err != nil || len(got) == 0 || !got[0].Address.Addr().IsLoopback() {
+	if err != nil || len(got) == 0 || !got[0][0].Address.Addr().IsLoopback() {
 		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -11,22 +11,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"culvert/cmd/internal/configfile"
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
 )
 
-// serve runs the proxy before the backends of its settings until a signal ends it.
-func serve(i *settings.Invocation) int {
+// serve runs the proxy, with what a configuration file says is served, if there is one and it does, until a signal ends it.
+func serve(i *settings.Invocation, file *configfile.File) int {
 	signals, stop := catchSignals()
 	defer stop()
 	// A signal that comes while names are resolved ends that; any later one is the supervisor's.
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
-	backends, err := resolveBackends(ctx, i.Backends, systemResolver)
+	served := configfile.Served(file, i)
+	groups, err := served.GroupConfigs(func(servers []settings.Backend) ([][]proxy.BackendConfig, error) {
+		return resolveBackends(ctx, servers, systemResolver)
+	})
 	cancel()
 	if err != nil {
 		return failed(err)
 	}
-	p, err := prepare(i, backends)
+	p, err := prepare(i, served.ListenerConfigs(i.Settings), groups)
 	if err != nil {
 		return failed(err)
 	}
@@ -54,7 +58,7 @@ type preparation struct {
 }
 
 // prepare sets up the process, and opens the logs but nothing else.
-func prepare(i *settings.Invocation, backends []proxy.BackendConfig) (*preparation, error) {
+func prepare(i *settings.Invocation, listeners []proxy.ListenerConfig, groups []proxy.GroupConfig) (*preparation, error) {
 	p := &preparation{admin: i.Settings.Admin.Admin}
 	p.admin.Address = reachable(p.admin.Address)
 	var err error
@@ -64,7 +68,7 @@ func prepare(i *settings.Invocation, backends []proxy.BackendConfig) (*preparati
 	log := &p.service.logs.errors
 	loops, processors := loopsAndProcessors(i.Settings.Limits.Loops)
 	runtime.GOMAXPROCS(processors)
-	p.config = configure(i, backends, loops)
+	p.config = configure(i, listeners, groups, loops)
 	if p.descriptors, err = proxy.RaiseDescriptorLimit(); err != nil {
 		log.Warn().Err(err).Msg("the limit of descriptors stays as it is")
 	}

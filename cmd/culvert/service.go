@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"culvert/cmd/internal/configfile"
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
 )
@@ -54,45 +55,22 @@ func (s *service) start(config proxy.Config, admin settings.AdminAddress) error 
 	return nil
 }
 
-// configure translates the settings for the proxy.
-func configure(i *settings.Invocation, backends []proxy.BackendConfig, loops int) proxy.Config {
+// configure translates the settings for the proxy, with what is listened on and which groups there are.
+func configure(i *settings.Invocation, listeners []proxy.ListenerConfig, groups []proxy.GroupConfig, loops int) proxy.Config {
 	s := i.Settings
-	listen := make([]netip.AddrPort, len(s.Listeners.Listen))
-	for n, address := range s.Listeners.Listen {
-		listen[n] = reachable(address)
+	for n := range listeners {
+		listeners[n].Address = reachable(listeners[n].Address)
 	}
-	t, l := &s.Timeouts, &s.Limits
-	listeners, groups := proxy.OneGroup(listen, backends)
+	l := &s.Limits
 	return proxy.Config{
 		Listeners: listeners, Groups: groups, Sources: i.Sources, Loops: loops,
-		ReadBuffer: l.ReadBuffer, BufferMemory: int64(l.BufferMemory), Backlog: s.Listeners.Backlog,
-		Limits:          proxy.InstanceLimits{Connections: l.MaxConnections, ClientConnections: l.MaxConnectionsPerClient},
+		ReadBuffer: l.ReadBuffer, BufferMemory: int64(l.BufferMemory), Backlog: s.Listeners.Backlog, Limits: configfile.LimitsOf(s),
 		SpliceThreshold: zeroMeansNone(l.SpliceThreshold), SplicePipes: zeroMeansNone(l.SplicePipes), NotSentLowat: l.NotsentLowat,
-		Policy: proxy.Policy{
-			Timeouts: proxy.Timeouts{
-				Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
-				ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
-				KeepAlive: s.HTTP.KeepAliveTimeout, BodyRate: proxy.DefaultTimeouts().BodyRate, BackendIdle: s.HTTP.BackendIdleTimeout,
-			},
-			KeepAliveRequests: s.HTTP.KeepAliveRequests, AbortOnClientFIN: s.HTTP.AbortOnClientFin,
-			MaxBody: int64(s.HTTP.MaxBody), MinBodyRate: int64(s.HTTP.MinBodyRate),
-			Announce: proxy.Announcements{
-				Forwarded: s.HTTP.Forwarded, RequestID: s.HTTP.RequestID, Via: s.HTTP.Via, SLBID: unlessOff(s.HTTP.SLBID),
-			},
-		},
-		BackendIdle: zeroMeansNone(s.HTTP.BackendIdleConnections),
-		MaxHead:     s.HTTP.MaxHead, MaxStartLine: min(s.HTTP.MaxRequestLine, s.HTTP.MaxHead), MaxHeaders: s.HTTP.MaxHeaders,
+		Policy: configfile.PolicyOf(s), BackendIdle: zeroMeansNone(s.HTTP.BackendIdleConnections),
+		MaxHead: s.HTTP.MaxHead, MaxStartLine: min(s.HTTP.MaxRequestLine, s.HTTP.MaxHead), MaxHeaders: s.HTTP.MaxHeaders,
 		TrustedProxies: s.Trust.TrustedProxies, AccessLogQuery: s.Logs.AccessLogQuery, Version: buildVersion(),
 		ShutdownDelay: s.Shutdown.ShutdownDelay, ShutdownGrace: s.Shutdown.ShutdownGrace,
 	}
-}
-
-// unlessOff translates a setting whose "off" means none.
-func unlessOff(text string) string {
-	if text == "off" {
-		return ""
-	}
-	return text
 }
 
 // zeroMeansNone translates a setting whose 0 means none for a field whose 0 means the default, and less than that none.
