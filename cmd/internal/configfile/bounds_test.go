@@ -20,13 +20,13 @@ func TestBounds(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ text, want string }{
 		"bytes":           {strings.Repeat("#", MaxFileBytes+1), "c: the file has 4194305 bytes, at most 4194304 are allowed"},
-		"brackets":        {"a: " + strings.Repeat("[", 1<<19), "c:1:67: nested more than 64 deep"},
-		"braces":          {strings.Repeat("{a: ", 1<<18), "c:1:257: nested more than 64 deep"},
-		"dashes":          {strings.Repeat("- ", 1<<18), "c:1:129: nested more than 64 deep"},
+		"brackets":        {"a: " + strings.Repeat("[", 1<<17), "c:1:67: nested more than 64 deep"},
+		"braces":          {strings.Repeat("{a: ", 1<<16), "c:1:257: nested more than 64 deep"},
+		"dashes":          {strings.Repeat("- ", 1<<16), "c:1:129: nested more than 64 deep"},
 		"keys":            {many(maxKeys+1, "k%d: 1\n"), "c:10001:7: more than 10000 keys in one mapping"},
-		"keys in a block": {"timeouts:\n" + many(200_000, "  k%d: 1\n"), "c:10002:9: more than 10000 keys in one mapping"},
-		"commas":          {"a: [" + strings.Repeat("1,", 1<<20), "c: the file has 2097155 parts, at most 1000000 are allowed"},
-		"documents":       {strings.Repeat("---\n", 1<<19), "c:1:1: the file is empty: it has sections such as listeners, groups and timeouts"},
+		"keys in a block": {"timeouts:\n" + many(20_000, "  k%d: 1\n"), "c:10002:9: more than 10000 keys in one mapping"},
+		"commas":          {"a: [" + strings.Repeat("1,", 1<<19), "c: the file has 1048579 parts, at most 1000000 are allowed"},
+		"documents":       {strings.Repeat("---\n", 1<<17), "c:1:1: the file is empty: it has sections such as listeners, groups and timeouts"},
 		"comments":        {strings.Repeat("# x\n", 1<<19), "c:1:1: the file is empty: it has sections such as listeners, groups and timeouts"},
 		"listeners":       {"listeners:\n" + many(MaxListeners+1, "- address: \":%d\"\n") + "groups: {a: {servers: [a:1]}}\n", "c:2:1: listeners: 1001 listeners, at most 1000 are allowed"},
 		"entries":         {"trust: {trusted-proxies: [" + strings.Repeat("::1,", MaxListEntries+1) + "]}", "c:1:26: trusted-proxies: 100001 entries, at most 100000 are allowed"},
@@ -35,6 +35,7 @@ func TestBounds(t *testing.T) {
 		"conditions":      {"groups: {a: {servers: [a:1]}}\nlisteners:\n- address: :80\n  rules:\n  - group: a\n    headers:\n" + many(MaxConditions+1, "      X-%d: 1\n"), "c:7:7: headers: 65 conditions, at most 64 are allowed"},
 		"edits":           {"groups: {a: {servers: [a:1]}}\nlisteners:\n- address: :80\n  rules:\n  - group: a\n    request-headers:\n      set:\n" + many(MaxEdits+1, "        X-%d: 1\n"), "c:7:7: request-headers: 65 edits, at most 64 are allowed"},
 		"a body":          {"groups: {a: {servers: [a:1]}}\nlisteners: [{address: \":80\", rules: [{path: /x, group: a}, {answer: {body: " + strings.Repeat("x", 1<<18+1) + "}}]}]", "c:2:76: body: 262145 bytes, at most 262144 are allowed"},
+		"less-than signs": {"a: " + strings.Repeat("<", 1<<20), "c:1:4: more than 100 times < in a row"},
 		"problems":        {"limits:\n" + many(500, "  k%d: 1\n"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,7 @@ const (
 	maxTokens    = 1_000_000
 	maxKeys      = 10_000 // of one mapping
 	maxDepth     = 64
+	maxLess      = 100 // signs in a row: for each, the library counts those that follow
 )
 
 // kind is what a node is.
@@ -136,6 +137,12 @@ func (r *reader) clean(data []byte) (string, bool) {
 			r.fail(at, "the control character %U cannot stand in a file; in double quotes it is written %s", c, strings.Trim(fmt.Sprintf("%+q", string(c)), `"`))
 			return "", false
 		}
+	}
+	if i := strings.Index(text, strings.Repeat("<", maxLess+1)); i >= 0 {
+		line := strings.Count(text[:i], "\n") + 1
+		column := utf8.RuneCountInString(text[strings.LastIndexByte(text[:i], '\n')+1:i]) + 1
+		r.fail(place{line, column}, "more than %d times < in a row", maxLess)
+		return "", false
 	}
 	return text, true
 }
