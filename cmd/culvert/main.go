@@ -51,6 +51,8 @@ func run(args, environ []string) int {
 	case settings.ConfigSchema:
 		_, _ = os.Stdout.Write(configfile.Schema())
 		return exitOK
+	case settings.Reload:
+		return reload(invocation)
 	}
 	invocation, file, ok := readConfig(invocation)
 	if !ok {
