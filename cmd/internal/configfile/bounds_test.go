@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"culvert/proxy"
 )
 
 // TestBounds: a file that is too much of something says of what, within a few seconds, whatever it is.
@@ -104,18 +106,15 @@ func TestWhatIsNoFile(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever the file is, what is said is single printable lines, and what is accepted is printed as the same.
+// FuzzParse: whatever the file is, what is said is single printable lines; what is accepted is taken by the proxy, and
+// printed as the same.
 func FuzzParse(f *testing.F) {
 	for _, c := range wrongCases(f) {
 		f.Add(c.text())
 	}
 	f.Add([]byte(everything))
-	for _, name := range examples(f) {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
+	for _, text := range exampleTexts(f) {
+		f.Add([]byte(text))
 	}
 	body := func(string) ([]byte, error) { return []byte("body"), nil }
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -132,6 +131,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		file.Advice()
+		if _, err := proxy.New(asProxyConfig(t, file), proxy.Logs{}); err != nil && file.HasSite() {
+			t.Errorf("accepted, and the proxy does not take it: %v\n%s", err, text)
+		}
 		again, problems := parseWith([]byte(file.Text()), "c", body)
 		if again == nil {
 			t.Fatalf("printed, it is refused: %v\n%s", problems, file.Text())

@@ -185,3 +185,33 @@ groups: {a: {servers: [a:1]}}
 		t.Errorf("%+v", served)
 	}
 }
+
+// asProxyConfig translates a file whole, each server as one backend.
+func asProxyConfig(t testing.TB, f *File) proxy.Config {
+	t.Helper()
+	base := defaults()
+	s := with(base, f.Settings)
+	i := &settings.Invocation{Settings: &s, Backends: []settings.Backend{{Name: "a:1", Host: "a", Port: 1}}}
+	served := Served(f, i)
+	groups, err := served.GroupConfigs(func(servers []settings.Backend) ([][]proxy.BackendConfig, error) {
+		all := make([][]proxy.BackendConfig, len(servers))
+		for n, server := range servers {
+			address := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), server.Port)
+			all[n] = []proxy.BackendConfig{{Name: server.Name, Path: server.Path, Weight: server.Weight, Address: address}}
+		}
+		return all, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proxy.Config{Loops: 1, Listeners: served.ListenerConfigs(&s), Groups: groups, Policy: PolicyOf(&s), Limits: LimitsOf(&s), TrustedProxies: s.Trust.TrustedProxies}
+}
+
+// TestProxyTakesWhatIsAccepted: no mistake is left for the start.
+func TestProxyTakesWhatIsAccepted(t *testing.T) {
+	for _, source := range append(exampleTexts(t), everything) {
+		if _, err := proxy.New(asProxyConfig(t, read(t, source)), proxy.Logs{}); err != nil {
+			t.Errorf("the proxy does not take it: %v\n%s", err, source)
+		}
+	}
+}

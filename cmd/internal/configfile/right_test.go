@@ -168,17 +168,22 @@ func TestEverything(t *testing.T) {
 	}
 }
 
-// TestPrintedIsReadAgain: what a file is printed as says the same.
-func TestPrintedIsReadAgain(t *testing.T) {
-	sources := []string{everything}
+func exampleTexts(t testing.TB) []string {
+	t.Helper()
+	var texts []string
 	for _, name := range examples(t) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sources = append(sources, string(text))
+		texts = append(texts, string(text))
 	}
-	for _, source := range sources {
+	return texts
+}
+
+// TestPrintedIsReadAgain: what a file is printed as says the same.
+func TestPrintedIsReadAgain(t *testing.T) {
+	for _, source := range append(exampleTexts(t), everything) {
 		first := read(t, source)
 		second := read(t, first.Text())
 		if a, b := withoutPlaces(first), withoutPlaces(second); !reflect.DeepEqual(a, b) {

@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 
@@ -214,9 +215,14 @@ func treatmentFields() []field[Rule] {
 			key: "rewrite-path", shape: textShape, allowed: "a path, or \"\"", help: "Takes the place of the matched path; \"\" strips it.",
 			read: func(r *reader, n *node, to *Rule) {
 				text, ok := r.text(n)
-				if ok && (text == "" || r.matches(n, text, route.Match{Path: text})) {
-					to.Rewrite = &text
+				if !ok {
+					return
 				}
+				if reason := wrongRewrite(text); reason != "" {
+					r.wrong(n, text, reason, "a path that begins with /, or \"\" to strip")
+					return
+				}
+				to.Rewrite = &text
 			},
 		},
 		{
@@ -224,6 +230,22 @@ func treatmentFields() []field[Rule] {
 			read: readErrorBodies,
 		},
 	}
+}
+
+// wrongRewrite says why a text cannot take the place of a path in what is sent; "": it can.
+func wrongRewrite(text string) string {
+	if text != "" && text[0] != '/' {
+		return "no path"
+	}
+	for _, c := range text {
+		switch {
+		case c == '?' || c == '#':
+			return "a path ends before " + string(c)
+		case c <= ' ' || c >= 0x7f:
+			return fmt.Sprintf("%+q is sent percent-encoded: write it so", c)
+		}
+	}
+	return ""
 }
 
 func readOrigins(r *reader, n *node, to *Rule) {
