@@ -38,7 +38,7 @@ func (s *Server) notReady() string {
 	if state != serverRunning {
 		return "not running"
 	}
-	if !slices.ContainsFunc(s.site.Load().groups, (*group).canServe) {
+	if groups := s.site.Load().groups; len(groups) > 0 && !slices.ContainsFunc(groups, (*group).canServe) {
 		return "every backend has weight 0"
 	}
 	return ""

@@ -30,7 +30,7 @@ type Config struct {
 	Policy
 	// Listeners are the addresses that clients connect to, at least one.
 	Listeners []ListenerConfig
-	// Groups are the servers that requests are balanced over, at least one group.
+	// Groups are the servers that requests are balanced over. None where every request is answered here.
 	Groups []GroupConfig
 	// Limits bound what the instance takes on.
 	Limits InstanceLimits

@@ -207,6 +207,7 @@ func (x *exchange) writeRequest(head *http1.RequestHead, backend *backend, lengt
 func (x *exchange) facts(head *http1.RequestHead) requestFacts {
 	return requestFacts{
 		head: head, client: x.record.client, clientPort: x.peer.Port(), port: x.port.address.Port(), id: x.record.id,
+		secure: x.secure(head),
 	}
 }
 

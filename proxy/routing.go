@@ -50,7 +50,7 @@ func (x *exchange) judgeAccess(head *http1.RequestHead) bool {
 		x.record.detail = r.name
 		x.refuse(EndAccess, engine.SideClient)
 		return false
-	case x.upgrade && !r.allowsOrigin(head):
+	case x.upgrade && !r.allowsOrigin(head, x.secure(head)):
 		x.record.detail = r.name
 		x.refuse(EndOrigin, engine.SideClient)
 		return false
@@ -61,12 +61,17 @@ func (x *exchange) judgeAccess(head *http1.RequestHead) bool {
 }
 
 // allowsOrigin tells whether a page of the request's origin may open a WebSocket here. Several origins are no origin.
-func (r *rule) allowsOrigin(head *http1.RequestHead) bool {
+func (r *rule) allowsOrigin(head *http1.RequestHead, secure bool) bool {
 	if r.origins == nil {
 		return true
 	}
 	value, count := head.Lookup("Origin")
-	return count <= 1 && r.origins.Allows(value, count == 1, head.Host(), false)
+	return count <= 1 && r.origins.Allows(value, count == 1, head.Host(), secure)
+}
+
+// secure tells whether the client has come over TLS, to a trusted proxy in front of us.
+func (x *exchange) secure(head *http1.RequestHead) bool {
+	return string(head.First(http1.FieldXForwardedProto)) == "https" && x.shard.site.trusted.contains(x.peer.Addr())
 }
 
 // answerHere answers by the rule itself: a redirect or a fixed answer. The connection lives on where the client lets it

@@ -25,6 +25,7 @@ type ruleCase struct {
 	got     []string // what the client is answered, beginning with its status line
 	ungot   []string
 	log     string
+	trusted bool // the client is a trusted proxy
 }
 
 const (
@@ -154,6 +155,20 @@ var ruleCases = []ruleCase{
 		request: ruleWS + "Origin: https://evil.example¶¶", got: []string{"HTTP/1.1 403 Forbidden\r\n"}, log: "request 403 origin-denied client rule",
 	},
 	{
+		name: "the same host, over TLS to a trusted proxy in front",
+		rule: toGroup(func(r *proxy.RuleConfig) {
+			r.AllowedOrigins, r.AnswerHeaders = []string{"same-host"}, []proxy.HeaderEdit{set("X-Scheme", "{scheme}")}
+		}),
+		request: ruleWS + "Origin: https://app.example.com¶X-Forwarded-Proto: https¶¶", answer: ruleWSOK, trusted: true,
+		got: []string{"HTTP/1.1 101 Switching Protocols\r\n", "\r\nX-Scheme: https\r\n"}, log: "",
+	},
+	{
+		name:    "the same host, over TLS as anybody may say",
+		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"same-host"} }),
+		request: ruleWS + "Origin: https://app.example.com¶X-Forwarded-Proto: https¶¶",
+		got:     []string{"HTTP/1.1 403 Forbidden\r\n"}, log: "request 403 origin-denied client rule",
+	},
+	{
 		name:    "no origin where one is asked for",
 		rule:    toGroup(func(r *proxy.RuleConfig) { r.AllowedOrigins = []string{"same-host"} }),
 		request: ruleWS + "¶", got: []string{"HTTP/1.1 403 Forbidden\r\n"}, log: "request 403 origin-denied client rule",
@@ -196,6 +211,9 @@ func TestRules(t *testing.T) {
 			b := proxytest.NewBackend(t)
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(config *proxy.Config) {
 				config.Listeners[0].Rules = []proxy.RuleConfig{c.rule}
+				if c.trusted {
+					config.TrustedProxies = []netip.Prefix{loopback}
+				}
 			}})
 			client := p.Dial(t)
 			client.Send(expand(c.request))

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -72,6 +71,7 @@ type siteBuilder struct {
 	old      *site // nil: there was none
 	registry *backendRegistry
 	policies map[*Policy]*policy
+	rates    map[rateKey]*limit.Rate // of old, until taken over; nil: not looked for yet
 }
 
 // newSite compiles config, whose bounds are set and whose listeners have these ports, in order. What old has the same is
@@ -101,9 +101,6 @@ func newSite(config *Config, ports []*port, old *site, registry *backendRegistry
 }
 
 func (b *siteBuilder) addGroups() error {
-	if len(b.site.config.Groups) == 0 {
-		return errors.New("no group of backends: at least one is needed")
-	}
 	for i := range b.site.config.Groups {
 		c := &b.site.config.Groups[i]
 		g := &group{name: c.Name, sendProxy: c.SendProxy}
@@ -258,7 +255,7 @@ func (b *siteBuilder) rule(l *listener, c *RuleConfig, index int, outer *Policy)
 		}
 	}
 	if c.Requests > 0 {
-		r.rate = b.oldRate(l.name, r.name)
+		r.rate = b.rate(rateKey{l.name, r.name})
 		r.rate.Set(c.Requests, 0)
 	}
 	return r, nil
@@ -287,18 +284,29 @@ func (b *siteBuilder) action(r *rule, c *RuleConfig) (err error) {
 	return err
 }
 
-// oldRate returns the rate of the rule of this name that was there before, lest a reload begins it anew; or a new one.
-func (b *siteBuilder) oldRate(listenerName, ruleName string) *limit.Rate {
-	if b.old != nil {
-		for _, l := range b.old.listeners {
-			for _, r := range l.rules {
-				if l.name == listenerName && r.name == ruleName && r.rate != nil {
-					return r.rate
+// rateKey names a rule's rate across reloads.
+type rateKey struct{ listener, rule string }
+
+// rate returns the rate of the rule of this name that was there before, lest a reload begins it anew; or a new one.
+func (b *siteBuilder) rate(key rateKey) *limit.Rate {
+	if b.rates == nil {
+		b.rates = make(map[rateKey]*limit.Rate)
+		if b.old != nil {
+			for _, l := range b.old.listeners {
+				for _, r := range l.rules {
+					if r.rate != nil {
+						b.rates[rateKey{l.name, r.name}] = r.rate
+					}
 				}
 			}
 		}
 	}
-	return limit.NewRate(1, 1)
+	r := b.rates[key]
+	delete(b.rates, key) // two rules of one name do not share it
+	if r == nil {
+		r = limit.NewRate(1, 1)
+	}
+	return r
 }
 
 // policy compiles a Policy, once each.

@@ -105,6 +105,7 @@ type requestFacts struct {
 	clientPort uint16
 	port       uint16
 	id         uint64
+	secure     bool // the client has come over TLS, to a trusted proxy in front of us
 }
 
 // append appends the text with its variables filled in.
@@ -132,6 +133,9 @@ func (v variable) append(dst []byte, f *requestFacts) []byte {
 	case varPort:
 		return strconv.AppendUint(dst, uint64(f.port), 10)
 	case varScheme:
+		if f.secure {
+			return append(dst, "https"...)
+		}
 		return append(dst, "http"...)
 	case varURI:
 		return f.head.AppendTarget(dst)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -27,11 +26,6 @@ func printConfig(i *settings.Invocation) int {
 	}
 	fmt.Print(configfile.Effective(file, i))
 	return exitOK
-}
-
-// reload tells a running proxy to read its configuration again.
-func reload(*settings.Invocation) int {
-	return failed(errors.New("reload: this build cannot do it yet; start the proxy again"))
 }
 
 // readConfig reads the configuration file that an invocation names, and returns the invocation with what that says; the

@@ -176,12 +176,12 @@ func holds(path, text string) bool {
 	return err == nil && strings.Contains(string(data), text)
 }
 
-// TestHangUpIsNoEnd: HUP will once read the settings again; a stray one must not cost a tunnel.
+// TestHangUpIsNoEnd: HUP reads the settings again; a stray one must not cost a tunnel.
 func TestHangUpIsNoEnd(t *testing.T) {
 	p := start(t, nil, quick(startBackend(t), "--access-log", "off")...)
 	tunnel := openTunnel(t, p.listener())
 	p.signal(syscall.SIGHUP)
-	p.line("HUP: ")
+	p.line("the configuration is taken over")
 	p.signal(syscall.SIGUSR1)
 	p.line("USR1: the access log is off")
 	tunnel.echo("alive")

@@ -46,19 +46,20 @@ func run(args, environ []string) int {
 		return demonstrate(invocation)
 	case settings.Check:
 		return check(invocation)
+	case settings.Reload:
+		return askReload(invocation, os.Stdout, os.Stderr)
 	case settings.ConfigPrint:
 		return printConfig(invocation)
 	case settings.ConfigSchema:
 		_, _ = os.Stdout.Write(configfile.Schema())
 		return exitOK
-	case settings.Reload:
-		return reload(invocation)
 	}
+	seen := stateOf(invocation.ConfigFile) // before it is read: a change meanwhile is one
 	invocation, file, ok := readConfig(invocation)
 	if !ok {
 		return exitUsage
 	}
-	return serve(invocation, file)
+	return serve(invocation, file, seen)
 }
 
 // buildVersion names this build.

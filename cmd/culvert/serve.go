@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,8 +17,9 @@ import (
 	"culvert/proxy"
 )
 
-// serve runs the proxy, with what a configuration file says is served, if there is one and it does, until a signal ends it.
-func serve(i *settings.Invocation, file *configfile.File) int {
+// serve runs the proxy, with what a configuration file says is served, if there is one and it does, until a signal ends
+// it. seen is the state in which the file was read.
+func serve(i *settings.Invocation, file *configfile.File, seen fileState) int {
 	signals, stop := catchSignals()
 	defer stop()
 	// A signal that comes while names are resolved ends that; any later one is the supervisor's.
@@ -35,11 +37,19 @@ func serve(i *settings.Invocation, file *configfile.File) int {
 		return failed(err)
 	}
 	defer p.service.logs.close()
+	reloads := newReloader(p.service.logs.errors, p.config.Loops, i)
+	p.service.reloads = reloads
 	if err := p.service.start(p.config, p.admin); err != nil {
 		p.service.logs.close() // what was warned of stands before the error
 		return failed(err)
 	}
 	p.announce()
+	ctx, cancel = context.WithCancel(context.Background())
+	defer cancel()
+	go reloads.run(ctx)
+	if i.WatchConfig && i.ConfigFile != "" {
+		go reloads.watch(i.ConfigFile, seen, time.Tick(watchPeriod)) // until the process ends
+	}
 	return p.service.supervise(signals, nil)
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -29,6 +30,8 @@ type service struct {
 	logs   logs
 	server *proxy.Server
 	admin  *adminServer // nil: off
+
+	reloads *reloader // nil: there is nothing to read again
 }
 
 // start starts the proxy and its admin port, or nothing. The admin port is bound first and served last.
@@ -38,6 +41,9 @@ func (s *service) start(config proxy.Config, admin settings.AdminAddress) error 
 		return err
 	}
 	s.server, s.admin = server, nil
+	if s.reloads != nil {
+		s.reloads.server = server
+	}
 	if !admin.Off {
 		if s.admin, err = bindAdmin(admin.Address); err != nil {
 			return err
@@ -50,9 +56,17 @@ func (s *service) start(config proxy.Config, admin settings.AdminAddress) error 
 		return err
 	}
 	if s.admin != nil {
-		s.admin.serve(server.Admin(), s.logs.errors)
+		s.admin.serve(s.adminHandler(), s.logs.errors)
 	}
 	return nil
+}
+
+// adminHandler is what the admin port serves.
+func (s *service) adminHandler() http.Handler {
+	if s.reloads == nil {
+		return s.server.Admin()
+	}
+	return withReload(s.server.Admin(), s.reloads)
 }
 
 // configure translates the settings for the proxy, with what is listened on and which groups there are.
@@ -118,7 +132,11 @@ func (s *service) supervise(signals <-chan os.Signal, before func()) int {
 			case received == syscall.SIGUSR1:
 				s.logs.reopen()
 			case received == syscall.SIGHUP:
-				s.logs.errors.Warn().Msg("HUP: settings cannot be read again yet, nothing has changed")
+				if s.reloads == nil {
+					s.logs.errors.Warn().Msg("HUP: the demonstration has no configuration to read again")
+				} else {
+					s.reloads.ask("HUP")
+				}
 			case !ending:
 				ending = true
 				s.logs.errors.Info().Str("signal", received.String()).Msg("shutting down; a second signal ends everything at once")

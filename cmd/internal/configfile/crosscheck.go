@@ -11,13 +11,8 @@ import (
 
 // crossCheck looks at what no part of the file alone can tell.
 func (r *reader) crossCheck(f *File) {
-	if f.HasSite() && len(r.problems.Errors()) == 0 {
-		switch {
-		case len(f.Listeners) == 0:
-			r.fail(f.site, "groups: there are no listeners that could lead to them")
-		case len(f.Groups) == 0:
-			r.fail(f.site, "listeners: there are no groups; at least one is needed")
-		}
+	if f.HasSite() && len(r.problems.Errors()) == 0 && len(f.Listeners) == 0 {
+		r.fail(f.site, "groups: there are no listeners that could lead to them")
 	}
 	r.checkListeners(f)
 	r.checkGroups(f)
