@@ -95,11 +95,16 @@ func (h *shard) admit() (reason dropReason, ok bool) {
 	return dropNone, true
 }
 
-// admitClient keeps the bounds of one client on its connections. counted is the client, if it must leave again.
-func (h *shard) admitClient(client netip.Addr) (counted netip.Addr, reason dropReason) {
+// admitNew keeps the bound on one client's new connections. Those of a trusted peer are nobody's in particular.
+func (h *shard) admitNew(client netip.Addr) dropReason {
 	if c := h.server.limits.clientNewConnections.Load(); c != nil && !c.Allow(client, h.loop.Now()) {
-		return netip.Addr{}, dropClientNew
+		return dropClientNew
 	}
+	return dropNone
+}
+
+// admitClient keeps the bound on one client's connections. counted is the client, if it must leave again.
+func (h *shard) admitClient(client netip.Addr) (counted netip.Addr, reason dropReason) {
 	was, ok := h.server.clients.admit(client)
 	switch {
 	case !ok:

@@ -78,7 +78,9 @@ func (h *shard) welcome(c *engine.Conn, peer netip.AddrPort, p *port) {
 			drop = dropProxySource
 		}
 	case !h.site.trusted.contains(peer.Addr()):
-		counted, drop = h.admitClient(peer.Addr())
+		if drop = h.admitNew(peer.Addr()); drop == dropNone {
+			counted, drop = h.admitClient(peer.Addr())
+		}
 	}
 	if drop != dropNone {
 		h.counters.dropped[drop]++

@@ -35,6 +35,14 @@ func (x *exchange) takePreface(bytes []byte) {
 	if !header.Local {
 		x.peer, x.asked = header.Source, header.Destination
 		x.record.peer, x.record.client = x.peer, x.peer.Addr()
+		if !x.shard.site.trusted.contains(x.peer.Addr()) {
+			if reason := x.shard.admitNew(x.peer.Addr()); reason != dropNone {
+				x.shard.counters.dropped[reason]++
+				x.client.Close()
+				x.finish(EndSilent, engine.SideNone) // as when it is accepted: no line in the log
+				return
+			}
+		}
 	}
 	x.keepEarly(bytes[n:])
 	if x.received == nil {

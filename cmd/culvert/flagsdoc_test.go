@@ -89,7 +89,7 @@ Where port 8080 or 9900 is taken and was not asked for, it takes a free one.
 | TERM, INT | ` + "`/readyz`" + ` fails at once; clients are accepted for ` + "`--shutdown-delay`" + `; the listeners close; the tunnels are ended one by one within ` + "`--shutdown-grace`" + `; exit status 0 |
 | a second TERM or INT | everything ends at once; exit status 1 |
 | USR1 | the access log's file is opened again, after it was renamed |
-| HUP | nothing but a line in the log: settings cannot be read again yet |
+| HUP | the configuration file is read again, and backends' names are resolved again; what comes of it is a line in the log. See [configuration.md](configuration.md#reload) |
 | PIPE | ignored: a reader of the logs that goes away costs lines, which are counted, and no tunnel |
 
 ## Exit status

@@ -84,6 +84,22 @@ groups:
 | ` + "`culvert check FILE`" + ` | tells everything that is wrong with a file, as ` + "`file:line:column: what`" + ` on standard error, and what is to be doubted, as ` + "`warning:`" + `; exit status 2 if anything is wrong, else 0 and one line that counts what the file has. ` + "`--json`" + ` prints one JSON object instead. Nothing is started, and no name is resolved |
 | ` + "`culvert config print`" + ` | prints the configuration that counts, after ` + "`--config`" + `, flags and variables, as a file would say it, and behind each setting where it comes from. Values of headers, cookies and parameters that may be secrets (Authorization, Cookie, Set-Cookie, Proxy-Authorization, and names with token, secret, key or password) are masked |
 | ` + "`culvert config schema`" + ` | prints the JSON schema, which is also [config.schema.json](config.schema.json): editors complete keys and mark mistakes with it, many of them where the first line is ` + "`# yaml-language-server: $schema=config.schema.json`" + ` |
+| ` + "`culvert reload`" + ` | asks the proxy at ` + "`--admin ADDRESS`" + ` for a reload and says what came of it: exit status 0 when it was taken over, 2 when it is wrong, 1 when nobody answers or this machine does not allow it |
+
+## Reload
+
+The file is read again on SIGHUP, when ` + "`culvert reload`" + ` asks for it, and, with ` + "`--watch-config`" + `, when it has changed and is left
+alone for a second. Backends' names are resolved again then. Write a file beside it and rename it: a file that is half written may make sense.
+
+- It is taken over whole or not at all. If anything is wrong, or an address cannot be bound, nothing changes and the log says why.
+- From then on every new request is decided by the new file, also on a connection that was there before. A request whose head had come goes on by the old one.
+- No tunnel is touched. It keeps the timeouts that it began with.
+- A server is the same one if its group and address are: its counts go on, whatever becomes of its weight or name. One that is gone gets no more requests;
+  its tunnels live on.
+- A new listener's address is bound before anything else changes. A listener that is gone stops accepting; its idle connections are closed, its
+  requests are finished, its tunnels live on.
+- Flags and variables still override the file. Settings that count at the next start only are named in the answer: ` + "`loops`, `read-buffer`, `buffer-memory`,\n  `splice-pipes`, `notsent-lowat`, `source`, `admin`, `watch-config`, `log-level`, `log-format` and `access-log`" + `.
+- Reaching a limit drops what is new (` + "`culvert_dropped_total`" + `) and touches nothing that lives.
 
 ## How it is read
 

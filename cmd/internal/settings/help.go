@@ -157,7 +157,8 @@ Every setting is a flag, an environment variable or a key of the configuration f
 variable the file. In a variable, the values of a list are separated by blanks or semicolons. Durations need a unit:
 500ms, 60s, 1m30s.
 
-Signals: TERM and INT end it gracefully, a second one at once. USR1 opens the access log's file again. HUP is ignored.
+Signals: TERM and INT end it gracefully, a second one at once. USR1 opens the access log's file again. HUP has
+the configuration read again, and backends' names resolved; culvert reload does so too and says what came of it.
 Exit status: 0 after a graceful end; 1 when it could not start, or was ended at once; 2 for a wrong setting.
 `
 	checkHelpEnding = `

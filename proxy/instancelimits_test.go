@@ -1,0 +1,117 @@
+package proxy_test
+
+import (
+	"strings"
+	"testing"
+
+	"culvert/proxy"
+	"culvert/proxy/proxytest"
+	"culvert/proxy/route"
+)
+
+// What reaches a limit of the instance is dropped and counted, and nothing that lives is touched. That the limits are
+// exact, package limit shows in virtual time; here, a rate of one per second lets one through, and no test takes a second.
+
+func TestLimitsOfTheInstance(t *testing.T) {
+	const dropped = "culvert_dropped_total"
+	for _, c := range []struct {
+		limit  string
+		set    func(*proxy.Config)
+		closes bool // a connection is closed when it is accepted, or a request gets 503
+	}{
+		{"max-connections", func(c *proxy.Config) { c.Limits.Connections = 1 }, true},
+		{"max-new-connections", func(c *proxy.Config) { c.Limits.NewConnections = 1 }, true},
+		{"max-requests", func(c *proxy.Config) { c.Limits.Requests = 1 }, false},
+		{"max-connections-per-client", func(c *proxy.Config) { c.Limits.ClientConnections = 1 }, true},
+		{"max-new-connections-per-client", func(c *proxy.Config) { c.Limits.ClientNewConnections = 1 }, true},
+		{"max-requests-per-client", func(c *proxy.Config) { c.Limits.ClientRequests = 1 }, false},
+		{"requests-per-second", func(c *proxy.Config) {
+			c.Listeners[0].Rules = []proxy.RuleConfig{{Match: route.Match{Path: "/"}, Group: "one", Requests: 1}}
+		}, false},
+	} {
+		t.Run(c.limit, func(t *testing.T) {
+			p, _ := named(t, c.set, "one")
+			first := p.Dial(t)
+			wantAsked(t, first, "/", "one")
+			if c.closes {
+				p.Dial(t).WantEOF()
+				wantAsked(t, first, "/", "one")
+			} else {
+				wantAsked(t, first, "/", "503")
+				wantLog(t, p, "request 200 complete backend", "request 503 limit proxy "+c.limit)
+			}
+			p.WaitMetric(t, 1, dropped, "limit="+c.limit)
+			p.WaitMetric(t, 1, dropped)
+			if text := string(p.Scrape(t)); !c.closes && c.limit == "max-requests" && !strings.Contains(text, `culvert_limit_utilisation_ratio{limit="max-requests"}`) {
+				t.Error("how much of the limit is used is not told")
+			}
+		})
+	}
+}
+
+// TestNewConnectionsOfANamedClientAreBounded: behind a PROXY header they are those of the client that it names.
+func TestNewConnectionsOfANamedClientAreBounded(t *testing.T) {
+	p, _ := named(t, func(c *proxy.Config) {
+		requiresProxy(c)
+		c.Limits.ClientNewConnections = 1
+	}, "one")
+	for i, c := range []struct{ client, want string }{{"192.0.2.1", "one"}, {"192.0.2.2", "one"}, {"192.0.2.1", ""}} {
+		client := p.Dial(t)
+		client.Send("PROXY TCP4 " + c.client + " 198.51.100.1 1 2\r\n")
+		if c.want == "" {
+			client.ReadUntilGone()
+			p.WaitMetric(t, 1, "culvert_dropped_total", "limit=max-new-connections-per-client")
+			continue
+		}
+		if got := asks(t, client, "/"); got != c.want {
+			t.Errorf("connection %d is answered %s", i, got)
+		}
+	}
+}
+
+// TestTunnelsOutliveALimit: what is over a limit that a reload brings stays.
+func TestTunnelsOutliveALimit(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
+	client, conn := p.Tunnel(t)
+	_, _ = p.Tunnel(t)
+	p.Reload(t, func(c *proxy.Config) { c.Limits.Connections = 1 })
+	p.Dial(t).WantEOF()
+	client.Send("\x81\x80\x00\x00\x00\x00")
+	conn.Want("\x81\x80\x00\x00\x00\x00")
+	p.WaitMetric(t, 2, "culvert_tunnels_active")
+}
+
+// TestBandwidthOverItsBoundDropsWhatIsNew: the transfer that goes over it is not touched.
+func TestBandwidthOverItsBoundDropsWhatIsNew(t *testing.T) {
+	const size = 4 << 20
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
+		livesOnBothSides(c)
+		c.Limits.Bandwidth = 1 << 20
+	}})
+	client := p.Dial(t)
+	client.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	conn := b.Accept()
+	conn.ReadHead()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_ = conn.TrySend("HTTP/1.1 200 OK\r\nContent-Length: 4194304\r\n\r\n" + strings.Repeat("x", size))
+	}()
+	client.ReadHead()
+	client.ReadExactly(size)
+	<-sent
+	proxytest.Eventually(t, "a request is dropped", func() bool {
+		another := proxytest.Dial(t, p.Address())
+		defer another.Close()
+		another.CloseWrite() // else an accepted one would wait for a request
+		another.ReadUntilGone()
+		return p.Metric(t, "culvert_dropped_total", "limit=max-bandwidth") > 0
+	})
+	proxytest.Eventually(t, "it is over", func() bool { return p.Metric(t, "culvert_limit_utilisation_ratio", "limit=max-bandwidth") < 1 })
+	client.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	conn.ReadHead()
+	conn.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	client.Want("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+}
