@@ -125,7 +125,7 @@ func TestReloadByTheCommand(t *testing.T) {
 	p.wantAnswer("second")
 	rewrite(t, file, strings.ReplaceAll(answers("third"), "127.0.0.1:0\n    rules", "192.0.2.77:80\n    rules"))
 	r = runToEnd(t, nil, "reload", "--admin", p.admin())
-	if r.status != exitUsage || !strings.Contains(r.stderr, "cannot assign requested address") {
+	if r.status != exitFailed || !strings.Contains(r.stderr, "cannot assign requested address") || !strings.HasSuffix(r.stderr, "culvert: not reloaded: nothing has changed\n") {
 		t.Errorf("reload with an address that is not ours: %+v", r)
 	}
 	p.wantAnswer("second")

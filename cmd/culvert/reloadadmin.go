@@ -67,11 +67,11 @@ func askReload(i *settings.Invocation, stdout, stderr io.Writer) int {
 	for _, name := range report.NeedsRestart {
 		_, _ = fmt.Fprintf(stderr, "warning: %s has changed, which counts at the next start only\n", name)
 	}
-	switch {
-	case report.wrong:
+	if len(report.Problems) > 0 {
 		_, _ = fmt.Fprintln(stderr, "culvert: not reloaded: nothing has changed")
-		return exitUsage
-	case len(report.Problems) > 0:
+		if report.wrong {
+			return exitUsage
+		}
 		return exitFailed
 	}
 	_, _ = fmt.Fprintf(stdout, "reloaded: %s, %s, %s\n", counted(report.Listeners, "listener"), counted(report.Groups, "group"), counted(report.Rules, "rule"))
