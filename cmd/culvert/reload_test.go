@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -134,6 +135,17 @@ func TestReloadByTheCommand(t *testing.T) {
 	p.wantStatus(exitOK)
 	if r = runToEnd(t, nil, "reload", "--admin", admin); r.status != exitFailed || !strings.Contains(r.stderr, "nobody answers at the admin port "+admin) || strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("reload of nobody: %+v", r)
+	}
+}
+
+// TestAnotherServersAnswerIsNoReload: whatever it says to a POST, it has reloaded nothing.
+func TestAnotherServersAnswerIsNoReload(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }))
+	defer other.Close()
+	address := other.Listener.Addr().String()
+	r := runToEnd(t, nil, "reload", "--admin", address)
+	if want := "culvert: the admin port " + address + " answered with 200 OK, not as Culvert does\n"; r.status != exitFailed || r.stderr != want || r.stdout != "" {
+		t.Errorf("reload of another server: %+v", r)
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 const (
 	// reloadPath is where the admin port is asked for a reload.
 	reloadPath = "/reload"
-	// reloadHeader must come with it: a page in a browser cannot send it without being asked first (CORS).
+	// reloadHeader must come with it: a page in a browser cannot send it without being asked first (CORS). The answer
+	// has it too, so that the command does not take another server's for it.
 	reloadHeader = "Culvert-Reload"
 	// reloadPatience is how long the command waits for the answer. Names may take resolveTimeout.
 	reloadPatience = resolveTimeout + 10*time.Second
@@ -39,6 +40,7 @@ func withReload(next http.Handler, r *reloader) http.Handler {
 		// Not the request's context: whoever asked may leave, the reload goes on.
 		report := r.reload(context.WithoutCancel(request.Context()), "admin")
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set(reloadHeader, "1")
 		switch {
 		case report.wrong:
 			w.WriteHeader(http.StatusUnprocessableEntity)
@@ -101,7 +103,7 @@ func requestReload(address netip.AddrPort) (*reloadReport, error) {
 		return nil, err
 	}
 	report := &reloadReport{wrong: answer.StatusCode == http.StatusUnprocessableEntity}
-	if err := json.Unmarshal(body, report); err != nil {
+	if err := json.Unmarshal(body, report); err != nil || answer.Header.Get(reloadHeader) == "" {
 		return nil, fmt.Errorf("the admin port %s answered with %s, not as Culvert does", address, answer.Status)
 	}
 	return report, nil
