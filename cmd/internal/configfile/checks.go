@@ -65,6 +65,9 @@ func checkOrigin(text string) error {
 	if err == nil {
 		return nil
 	}
+	if text == "*" {
+		return errors.New("to allow all, write any") // an empty list is refused here
+	}
 	if near := settings.Nearest(text, []string{"same-host", "none", "any"}); near != "" {
 		return fmt.Errorf("did you mean %s?", near)
 	}
