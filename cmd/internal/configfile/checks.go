@@ -26,6 +26,31 @@ func checkTemplate(text string) error {
 	return err
 }
 
+// wrongHost says why a template, which is well formed, cannot be sent as Host; "": it can.
+func wrongHost(text string) string {
+	for text != "" {
+		literal, rest, _ := strings.Cut(text, "{")
+		if strings.Contains(literal, "://") {
+			return "a host is named without a scheme"
+		}
+		for _, c := range literal {
+			if !strings.ContainsRune("-._:[]", c) && (c > 'z' || c < '0' || c > '9' && c < 'A' || c > 'Z' && c < 'a') {
+				return fmt.Sprintf("%q cannot stand in a host", c)
+			}
+		}
+		if strings.HasPrefix(rest, "{") {
+			return "'{' cannot stand in a host"
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		switch name {
+		case "uri", "path", "query", "scheme", "method":
+			return "{" + name + "} cannot stand in a host"
+		}
+		text = after
+	}
+	return ""
+}
+
 // headerHelp says what to do instead of editing a header, by the beginning of its name.
 var headerHelp = []struct{ name, help string }{
 	{"host", "rewrite-host sets it"}, {"forwarded", "the switch forwarded sets it"}, {"via", "the switch via sets it"},

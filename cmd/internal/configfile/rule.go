@@ -209,7 +209,14 @@ func treatmentFields() []field[Rule] {
 		},
 		{
 			key: "rewrite-host", shape: textShape, allowed: "a template, see below", help: "Sent to the server in place of the client's Host.",
-			read: func(r *reader, n *node, to *Rule) { to.Host, _ = r.template(n) },
+			read: func(r *reader, n *node, to *Rule) {
+				text, ok := r.template(n)
+				if reason := wrongHost(text); ok && reason != "" {
+					r.wrong(n, text, reason, "a host such as app.internal:8080 or {host-name}.internal")
+					return
+				}
+				to.Host = text
+			},
 		},
 		{
 			key: "rewrite-path", shape: textShape, allowed: "a path, or \"\"", help: "Takes the place of the matched path; \"\" strips it.",
