@@ -108,11 +108,11 @@ log never delays a request: up to 1 MiB of lines wait for their reader, further 
 
 ## The admin port
 
-It answers ` + "`/metrics`, `/livez` and `/readyz`" + ` and changes nothing. The last says 503 and why while the proxy shuts down, or
-where every backend has weight 0. It asks for no password: whoever can reach it can read the metrics. Requests that a
-page in a browser could have caused are refused with 403: those with a foreign ` + "`Origin`" + `, and, while it listens on a
-loopback address, those whose ` + "`Host`" + ` is neither an address nor ` + "`localhost`" + `. At most 32 connections are served at the
-same time.
+It answers ` + "`/metrics`, `/livez` and `/readyz`" + `; that, and ` + "`culvert reload`" + ` from this machine, which alone changes anything.
+` + "`/readyz`" + ` says 503 and why while the proxy shuts down, or where every backend has weight 0. The port asks for no password:
+whoever can reach it can read the metrics. Requests that a page in a browser could have caused are refused with 403: those
+with a foreign ` + "`Origin`" + `, and, while it listens on a loopback address, those whose ` + "`Host`" + ` is neither an address nor
+` + "`localhost`" + `. At most 32 connections are served at the same time.
 `
 
 // flagsDocument returns the document.

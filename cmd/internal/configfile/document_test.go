@@ -200,7 +200,7 @@ They stand in sections, and mean what their flags do ([flags.md](flags.md)).
 var variableHelp = map[string]string{
 	"client": "the client's address, trusted proxies seen through", "client-port": "the port of whoever is connected",
 	"host": "the host as the client sent it, with its port", "host-name": "the host without a port", "port": "the listener's port",
-	"scheme": "`http`", "uri": "the path and the query as they came", "path": "the path", "query": "the query, without the question mark",
+	"scheme": "`https` where a trusted proxy says so by X-Forwarded-Proto, else `http`", "uri": "the path and the query as they came", "path": "the path", "query": "the query, without the question mark",
 	"method": "the method", "id": "the request's id, as in the access log",
 }
 
