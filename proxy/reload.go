@@ -91,11 +91,16 @@ func without(list, other []*port) []*port {
 	return slices.DeleteFunc(slices.Clone(list), func(p *port) bool { return slices.Contains(other, p) })
 }
 
+// sharesPort tells whether a port has the number of one of others, which are bound: to all addresses and to one of them.
+func sharesPort(p *port, others []*port) bool {
+	return slices.ContainsFunc(others, func(other *port) bool { return other.address.Port() == p.configured.Port() })
+}
+
 // bind binds new ports on every loop, without accepting yet. Where one cannot be bound none is.
 func (s *Server) bind(added, present []*port) error {
 	var failure error
-	for _, p := range added {
-		shared := slices.ContainsFunc(present, func(other *port) bool { return other.address.Port() == p.configured.Port() })
+	for n, p := range added {
+		shared := sharesPort(p, present) || sharesPort(p, added[:n])
 		for _, h := range s.shards {
 			done := make(chan error, 1)
 			if !h.loop.Post(func() { done <- h.listen(p, shared, true) }) {

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -254,6 +255,37 @@ func TestAnAddressOfOursMayGrowToAllAddresses(t *testing.T) {
 	client := proxytest.Dial(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), port))
 	defer client.Close()
 	wantAsked(t, client, "/", "one")
+}
+
+// TestAllAddressesAndOneOfThem: what a reload may come to is what a start takes, else the next start fails.
+func TestAllAddressesAndOneOfThem(t *testing.T) {
+	held, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := netip.MustParseAddrPort(held.Addr().String()).Port()
+	_ = held.Close()
+	both := func(c *proxy.Config) {
+		c.Listeners = []proxy.ListenerConfig{
+			{Address: netip.AddrPortFrom(netip.IPv4Unspecified(), port), Group: "one"},
+			{Address: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), port), Group: "two"},
+		}
+	}
+	wantBoth := func() {
+		t.Helper()
+		for address, want := range map[string]string{"127.0.0.2": "one", "127.0.0.3": "two"} {
+			client := proxytest.Dial(t, netip.AddrPortFrom(netip.MustParseAddr(address), port))
+			wantAsked(t, client, "/", want)
+			client.Close()
+		}
+	}
+	p, _ := named(t, both, "one", "two")
+	wantBoth()
+	p.Reload(t, func(c *proxy.Config) {
+		c.Listeners = []proxy.ListenerConfig{{Address: netip.MustParseAddrPort("127.0.0.1:0"), Group: "one"}}
+	})
+	p.Reload(t, both) // both are new
+	wantBoth()
 }
 
 func TestPooledConnectionsToARemovedBackendAreClosed(t *testing.T) {

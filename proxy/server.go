@@ -224,9 +224,10 @@ func (s *Server) open() error {
 		}
 		s.shards = append(s.shards, newShard(s, loop, i, current))
 	}
-	for _, p := range s.ports {
+	for n, p := range s.ports {
+		shared := sharesPort(p, s.ports[:n])
 		for i, h := range s.shards {
-			if err := h.listen(p, i > 0, false); err != nil {
+			if err := h.listen(p, shared || i > 0, false); err != nil {
 				return err
 			}
 		}
