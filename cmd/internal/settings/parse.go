@@ -343,6 +343,12 @@ func explain(err error, args []string) error {
 	}
 	if word, ok := strings.CutPrefix(text, "unexpected argument "); ok {
 		word, _, _ = strings.Cut(word, ", did you mean")
+		switch command {
+		case Check:
+			return fmt.Errorf("check: %s is one too many: one file at a time", Shown(word))
+		case ConfigPrint:
+			return fmt.Errorf("config print: %s is one too many: a file is given by --config", Shown(word))
+		}
 		return unknownCommand(word)
 	}
 	if flag, ok := strings.CutPrefix(text, "unknown flag "); ok {
