@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"culvert/cmd/internal/configfile/configtest"
 	"culvert/proxy"
 )
 
@@ -109,8 +110,8 @@ func TestWhatIsNoFile(t *testing.T) {
 // FuzzParse: whatever the file is, what is said is single printable lines; what is accepted is taken by the proxy, and
 // printed as the same.
 func FuzzParse(f *testing.F) {
-	for _, c := range wrongCases(f) {
-		f.Add(c.text())
+	for _, c := range configtest.Wrong(f, wrongFile) {
+		f.Add(c.Text())
 	}
 	f.Add([]byte(everything))
 	for _, text := range exampleTexts(f) {
