@@ -50,6 +50,7 @@ func (s *Server) Reload(config Config) error {
 // adopt makes a site the server's: the loops enter it one by one.
 func (s *Server) adopt(built *site) {
 	built.label()
+	built.setRates()
 	s.limits.set(&built.config.Limits)
 	s.clients.setLimit(built.config.Limits.ClientConnections)
 	s.site.Store(built)

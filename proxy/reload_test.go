@@ -248,6 +248,28 @@ func TestAChangedAddressIsBoundFirstOrNothingChanges(t *testing.T) {
 	wantAsked(t, p.Dial(t), "/", "two")
 }
 
+// A rule's rate goes on across reloads, so a configuration that is refused could have set its bound already.
+func TestARefusedReloadLeavesTheRatesOfRules(t *testing.T) {
+	bounded := func(c *proxy.Config, requests int) {
+		c.Listeners[0].Rules = []proxy.RuleConfig{{Name: "rule", Match: route.Match{Path: "/"}, Group: "one", Requests: requests}}
+	}
+	p, _ := named(t, func(c *proxy.Config) { bounded(c, 1_000_000) }, "one")
+	taken := proxytest.NewBackend(t)
+	if p.TryReload(func(c *proxy.Config) {
+		bounded(c, 1)
+		c.Listeners = append(c.Listeners, proxy.ListenerConfig{Address: taken.Address(), Group: "one"})
+	}) == nil {
+		t.Error("an address in use is accepted")
+	}
+	client := p.Dial(t)
+	for range 3 {
+		wantAsked(t, client, "/", "one")
+	}
+	p.Reload(t, func(c *proxy.Config) { bounded(c, 1) })
+	wantAsked(t, client, "/", "one")
+	wantAsked(t, client, "/", "503")
+}
+
 func TestAnAddressOfOursMayGrowToAllAddresses(t *testing.T) {
 	p, _ := named(t, nil, "one")
 	port := p.Address().Port()

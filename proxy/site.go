@@ -56,6 +56,7 @@ type rule struct {
 	access   *access.Checker
 	origins  *origin.Set // nil: all
 	rate     *limit.Rate // nil: no bound
+	requests int         // per second, which rate is set to when the site is adopted
 	group    *group      // nil: answered here
 	fixed    *fixedAnswer
 	request  *headEdits
@@ -160,6 +161,17 @@ func (s *site) label() {
 	}
 }
 
+// setRates gives the rules' rates the bounds of this configuration.
+func (s *site) setRates() {
+	for _, l := range s.listeners {
+		for _, r := range l.rules {
+			if r.rate != nil {
+				r.rate.Set(r.requests, 0)
+			}
+		}
+	}
+}
+
 // addListener compiles what the configuration says about a port.
 func (b *siteBuilder) addListener(p *port, c *ListenerConfig) error {
 	l := &listener{name: c.Name, preface: c.ProxyProtocol, trustsFor: c.ProxyProtocolFrom}
@@ -255,8 +267,7 @@ func (b *siteBuilder) rule(l *listener, c *RuleConfig, index int, outer *Policy)
 		}
 	}
 	if c.Requests > 0 {
-		r.rate = b.rate(rateKey{l.name, r.name})
-		r.rate.Set(c.Requests, 0)
+		r.rate, r.requests = b.rate(rateKey{l.name, r.name}), c.Requests
 	}
 	return r, nil
 }
@@ -287,7 +298,8 @@ func (b *siteBuilder) action(r *rule, c *RuleConfig) (err error) {
 // rateKey names a rule's rate across reloads.
 type rateKey struct{ listener, rule string }
 
-// rate returns the rate of the rule of this name that was there before, lest a reload begins it anew; or a new one.
+// rate returns the rate of the rule of this name that was there before, lest a reload begins it anew; or a new one. Its
+// bound is not touched here: this site may still be refused, and then the one before goes on with it.
 func (b *siteBuilder) rate(key rateKey) *limit.Rate {
 	if b.rates == nil {
 		b.rates = make(map[rateKey]*limit.Rate)
