@@ -5,3 +5,11 @@ func (s *Server) Post(task func()) { s.shards[0].loop.Post(task) }
 
 // Sites returns how many configurations this process holds.
 func (s *Server) Sites() int64 { return s.sites.Load() }
+
+// Published returns how many bytes the loops have published as relayed.
+func (s *Server) Published() (total uint64) {
+	for _, h := range s.shards {
+		total += h.relayed.Load()
+	}
+	return total
+}

@@ -145,6 +145,7 @@ func (b *bandwidth) exceeded() bool { return b.over.Load() && b.limit.Load() > 0
 func (b *bandwidth) look(shards []*shard) {
 	most := b.limit.Load()
 	if most == 0 {
+		b.forget()
 		return
 	}
 	total := uint64(0)
@@ -157,6 +158,13 @@ func (b *bandwidth) look(shards []*shard) {
 	rate := b.meter.Rate(now)
 	b.rate.Store(int64(rate))
 	b.over.Store(rate >= uint64(most))
+}
+
+// forget forgets what was seen: while there is no bound nobody looks, and the next begins anew.
+func (b *bandwidth) forget() {
+	b.meter = limit.Meter{}
+	b.over.Store(false)
+	b.rate.Store(0)
 }
 
 // publishRelayed publishes what this loop has relayed so far, both directions, in bytes. Only on the loop.

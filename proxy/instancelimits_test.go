@@ -115,3 +115,17 @@ func TestBandwidthOverItsBoundDropsWhatIsNew(t *testing.T) {
 	conn.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	client.Want("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 }
+
+// TestAReloadKnowsWhatWasRelayedBefore: a bound on bandwidth that it brings begins with the traffic behind it.
+func TestAReloadKnowsWhatWasRelayedBefore(t *testing.T) {
+	p, _ := named(t, nil, "one")
+	client := p.Dial(t)
+	wantAsked(t, client, "/", "one")
+	if total := p.Server().Published(); total != 0 {
+		t.Errorf("%d bytes are published without a bound", total)
+	}
+	p.Reload(t, func(c *proxy.Config) { c.Limits.Bandwidth = 1 << 20 })
+	if total := p.Server().Published(); total != uint64(len("one")) {
+		t.Errorf("%d bytes are published", total)
+	}
+}

@@ -37,6 +37,8 @@ func (s *Server) Reload(config Config) error {
 		return err
 	}
 	removed := without(before, ports)
+	// Lest a bound on bandwidth that is new takes all that was relayed before for the traffic of its first moment.
+	s.everywhere((*shard).publishRelayed)
 	s.adopt(built)
 	s.everywhere(func(h *shard) { h.enter(built, added, removed) })
 	s.mu.Lock()
