@@ -26,7 +26,7 @@ type record struct {
 	dialed   int64         // the backend's connection stood
 	answered int64         // the head of the answer was whole
 	received int           // bytes of the request, head and body
-	sent     uint64        // bytes of the answer's body that were relayed
+	sent     uint64        // bytes of the answer's body that were relayed, or of a rule's own
 	version  http1.Version // 0: unknown
 	status   int           // what the client was answered; 0: nothing
 	upstream int           // status that the backend gave; 0: none

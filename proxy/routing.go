@@ -81,6 +81,12 @@ func (x *exchange) answerHere(head *http1.RequestHead, early []byte) {
 	w := &h.loop.Workspace
 	fixed := x.rule.fixed
 	x.record.status = fixed.status
+	if !x.headMethod {
+		x.record.sent = uint64(len(fixed.body))
+	}
+	if x.requests >= x.policy.KeepAliveRequests {
+		h.counters.limits[limitKeepAliveRequests]++
+	}
 	keep := x.wantsKeepAlive && x.bodyKind == http1.BodyNone && !x.upgrade && !h.closing && x.requests < x.policy.KeepAliveRequests
 	connection := "Connection: close\r\n"
 	switch {
