@@ -24,8 +24,10 @@ type reloader struct {
 	lookUp resolver
 	asked  chan string // by what; one waits
 
+	started *settings.Invocation // whose fixed settings count
+
 	mu      sync.Mutex
-	current *settings.Invocation // whose settings count
+	current *settings.Invocation // whose other settings count
 }
 
 // reloadReport is what came of a reload.
@@ -44,7 +46,7 @@ type reloadReport struct {
 }
 
 func newReloader(log zerolog.Logger, loops int, i *settings.Invocation) *reloader {
-	return &reloader{log: log, loops: loops, lookUp: systemResolver, asked: make(chan string, 1), current: i}
+	return &reloader{log: log, loops: loops, lookUp: systemResolver, asked: make(chan string, 1), started: i, current: i}
 }
 
 // ask asks for a reload, by a signal or by the watch.
@@ -111,7 +113,7 @@ func (r *reloader) try(ctx context.Context) *reloadReport {
 		report.Problems = []string{"culvert: " + err.Error()} // as at a start: this machine, now, does not let us
 		return report
 	}
-	report.NeedsRestart = changedFixed(r.current, i)
+	report.NeedsRestart = changedFixed(r.started, i)
 	r.current = i
 	return report
 }
@@ -133,10 +135,10 @@ func fixed(i *settings.Invocation) map[string]any {
 	}
 }
 
-// changedFixed returns the names of such settings that differ.
-func changedFixed(before, after *settings.Invocation) []string {
+// changedFixed returns the names of such settings that differ from those of the start.
+func changedFixed(started, after *settings.Invocation) []string {
 	var names []string
-	was := fixed(before)
+	was := fixed(started)
 	for name, value := range fixed(after) {
 		if !reflect.DeepEqual(was[name], value) {
 			names = append(names, name)

@@ -119,9 +119,12 @@ func TestReloadByTheCommand(t *testing.T) {
 	p := start(t, nil, "--config", file)
 	p.wantAnswer("first")
 	rewrite(t, file, answers("second", "limits: {loops: 3}"))
-	r := runToEnd(t, nil, "reload", "--admin", p.admin())
-	if r.status != exitOK || r.stdout != "reloaded: 1 listener, 1 group, 1 rule\n" || !strings.Contains(r.stderr, "loops has changed, which counts at the next start only") {
-		t.Errorf("reload: %+v", r)
+	var r result
+	for range 2 { // it is told as long as it is so
+		r = runToEnd(t, nil, "reload", "--admin", p.admin())
+		if r.status != exitOK || r.stdout != "reloaded: 1 listener, 1 group, 1 rule\n" || !strings.Contains(r.stderr, "loops has changed, which counts at the next start only") {
+			t.Errorf("reload: %+v", r)
+		}
 	}
 	p.wantAnswer("second")
 	rewrite(t, file, strings.ReplaceAll(answers("third"), "127.0.0.1:0\n    rules", "192.0.2.77:80\n    rules"))
