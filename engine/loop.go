@@ -177,11 +177,15 @@ func (l *Loop) closeDescriptors() {
 // mailbox is full or the loop has ended: the task is not run then.
 func (l *Loop) Post(task func()) bool { return l.mailbox.post(task, MailboxMax) }
 
+// PostAlways is Post for whoever rules all loops: a configuration that one of them were spared because its mailbox is
+// full would hold on the others alone. False means that the loop has ended.
+func (l *Loop) PostAlways(task func()) bool { return l.mailbox.post(task, math.MaxInt) }
+
 // Stop ends the loop once everything posted before has run, and waits until it has ended. What is still open on the
 // loop is closed without a word to its owner. It must not be called on the loop. The error is nil.
 func (l *Loop) Stop() error {
 	// A full mailbox does not keep a loop from being stopped; one that is refused all the same has ended already.
-	l.mailbox.post(func() { l.stopping = true }, math.MaxInt)
+	l.PostAlways(func() { l.stopping = true })
 	<-l.done
 	return nil
 }

@@ -51,6 +51,9 @@ func TestTheMailboxIsBounded(t *testing.T) {
 			t.Error("accepted above the bound")
 		}
 	}
+	if !l.loop.PostAlways(func() { ran++ }) {
+		t.Error("refused what is always accepted")
+	}
 	release()
 	// While the mailbox is being emptied more may be refused; they count too.
 	retried := uint64(0)
@@ -62,8 +65,8 @@ func TestTheMailboxIsBounded(t *testing.T) {
 		return true
 	})
 	l.do(func() {
-		if want := refused + retried; ran != MailboxMax || l.loop.Counters.PostsRefused != want {
-			t.Errorf("%d of %d tasks ran, %d refused, want %d", ran, MailboxMax, l.loop.Counters.PostsRefused, want)
+		if want := refused + retried; ran != MailboxMax+1 || l.loop.Counters.PostsRefused != want {
+			t.Errorf("%d of %d tasks ran, %d refused, want %d", ran, MailboxMax+1, l.loop.Counters.PostsRefused, want)
 		}
 	})
 }

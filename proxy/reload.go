@@ -106,7 +106,7 @@ func (s *Server) bind(added, present []*port) error {
 		shared := sharesPort(p, present) || sharesPort(p, added[:n])
 		for _, h := range s.shards {
 			done := make(chan error, 1)
-			if !h.loop.Post(func() { done <- h.listen(p, shared, true) }) {
+			if !h.loop.PostAlways(func() { done <- h.listen(p, shared, true) }) {
 				done <- ErrNotRunning
 			}
 			if err := <-done; err != nil && failure == nil {

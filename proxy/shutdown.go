@@ -138,7 +138,7 @@ func (s *Server) lingering() (n uint64) {
 func (s *Server) everywhere(f func(*shard)) {
 	done := make(chan struct{}, len(s.shards))
 	for _, h := range s.shards {
-		if !h.loop.Post(func() { f(h); done <- struct{}{} }) {
+		if !h.loop.PostAlways(func() { f(h); done <- struct{}{} }) {
 			done <- struct{}{}
 		}
 	}
