@@ -13,3 +13,6 @@ func (s *Server) Published() (total uint64) {
 	}
 	return total
 }
+
+// StopListening is the first step of a shutdown.
+func (s *Server) StopListening() { s.everywhere((*shard).stopListening) }

@@ -131,6 +131,9 @@ func (s *Server) bind(added, present []*port) error {
 // listen binds a port on this loop. shared says that another socket of ours may be bound to it, held that nothing is
 // accepted until enter.
 func (h *shard) listen(p *port, shared, held bool) error {
+	if h.closing { // a shutdown has overtaken the reload, and looks for listeners no more
+		return ErrNotRunning
+	}
 	address := p.configured
 	if p.address.IsValid() {
 		address = p.address // where the kernel chose a port, all loops share it

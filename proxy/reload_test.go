@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -268,6 +269,18 @@ func TestARefusedReloadLeavesTheRatesOfRules(t *testing.T) {
 	p.Reload(t, func(c *proxy.Config) { bounded(c, 1) })
 	wantAsked(t, client, "/", "one")
 	wantAsked(t, client, "/", "503")
+}
+
+// A shutdown that begins during a reload finds all listeners, or the reload is refused.
+func TestAShutdownOvertakesAReload(t *testing.T) {
+	p, _ := named(t, nil, "one")
+	p.Server().StopListening()
+	err := p.TryReload(func(c *proxy.Config) {
+		c.Listeners = append(c.Listeners, proxy.ListenerConfig{Address: netip.MustParseAddrPort("127.0.0.1:0"), Group: "one"})
+	})
+	if !errors.Is(err, proxy.ErrNotRunning) {
+		t.Errorf("the reload says %v", err)
+	}
 }
 
 func TestAnAddressOfOursMayGrowToAllAddresses(t *testing.T) {
