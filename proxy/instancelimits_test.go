@@ -42,7 +42,11 @@ func TestLimitsOfTheInstance(t *testing.T) {
 			}
 			p.WaitMetric(t, 1, dropped, "limit="+c.limit)
 			p.WaitMetric(t, 1, dropped)
-			if text := string(p.Scrape(t)); !c.closes && c.limit == "max-requests" && !strings.Contains(text, `culvert_limit_utilisation_ratio{limit="max-requests"}`) {
+			text, uncounted := string(p.Scrape(t)), `culvert_client_limit_uncounted_total{limit="`+c.limit+`"} 0`
+			if (c.limit == "max-new-connections-per-client" || c.limit == "max-requests-per-client") && !strings.Contains(text, uncounted) {
+				t.Errorf("%s is not told", uncounted)
+			}
+			if !c.closes && c.limit == "max-requests" && !strings.Contains(text, `culvert_limit_utilisation_ratio{limit="max-requests"}`) {
 				t.Error("how much of the limit is used is not told")
 			}
 		})

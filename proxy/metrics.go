@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"culvert/engine"
+	"culvert/proxy/limit"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -100,6 +101,7 @@ var (
 	descBackendWeight  = description("backend_weight", "Configured weight of a backend.", "group", "backend", "address")
 	descLogDropped     = description("access_log_dropped_total", "Lines of the access log that were dropped because their writer was too slow.")
 	descUtilisation    = description("limit_utilisation_ratio", "How much of a limit of the instance is used, 0 to 1; of rates, over the last second or so.", "limit")
+	descUncounted      = description("client_limit_uncounted_total", "Connections or requests let through without being counted because the table of clients was full.", "limit")
 	descReloads        = description("reloads_total", "Configurations taken over since the start.")
 	descSites          = description("configurations_held", "Configurations in memory: the present one, and those not collected yet.")
 	descInfo           = description("build_info", "Always 1; the labels name the build.", "version")
@@ -168,7 +170,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descBackendWeight, float64(weights[b]), b.group, b.name(), b.where())
 		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.group, b.name(), b.where())
 	}
-	c.limits(gauge, current)
+	c.limits(out, gauge, current)
 	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(s.reloads.Load()))
 	gauge(descSites, float64(s.sites.Load()))
 	gauge(descMost, float64(current.config.Limits.Connections))
@@ -185,7 +187,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 }
 
 // limits tells how much is used of the limits that there are.
-func (c *collector) limits(gauge func(*prometheus.Desc, float64, ...string), current *site) {
+func (c *collector) limits(out chan<- prometheus.Metric, gauge func(*prometheus.Desc, float64, ...string), current *site) {
 	s, now := c.server, engine.Monotonic()
 	gauge(descUtilisation, float64(s.active.Load())/float64(current.config.Limits.Connections), dropNames[dropConnections])
 	if r := s.limits.newConnections.Load(); r != nil {
@@ -193,6 +195,13 @@ func (c *collector) limits(gauge func(*prometheus.Desc, float64, ...string), cur
 	}
 	if r := s.limits.requests.Load(); r != nil {
 		gauge(descUtilisation, r.Utilisation(now), dropNames[dropRequests])
+	}
+	for reason, clients := range map[dropReason]*limit.Clients{
+		dropClientNew: s.limits.clientNewConnections.Load(), dropClientRequests: s.limits.clientRequests.Load(),
+	} {
+		if clients != nil {
+			out <- prometheus.MustNewConstMetric(descUncounted, prometheus.CounterValue, float64(clients.Overflow()), dropNames[reason])
+		}
 	}
 	if most := s.limits.bandwidth.limit.Load(); most > 0 {
 		gauge(descUtilisation, float64(s.limits.bandwidth.rate.Load())/float64(most), dropNames[dropBandwidth])
