@@ -9,7 +9,7 @@ import (
 
 // ListenerConfig is an address that clients connect to, and what becomes of their requests.
 type ListenerConfig struct {
-	// Name is for logs and metrics. Empty: the address.
+	// Name is for messages, and for the names of rules that have none. Empty: the address.
 	Name string
 	// Address is bound once per loop with SO_REUSEPORT. Port 0 asks the kernel for a free port; Server.Addresses tells
 	// which. No two listeners have the same.
