@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"culvert/proxy/limit"
 )
 
 // clientStripes keeps loops that admit different clients from waiting for one another.
@@ -14,6 +16,7 @@ const clientStripes = 64
 // it goes, never on the data path. Without a limit it admits all and counts nobody.
 type clientLimit struct {
 	limit   atomic.Int64
+	prefix6 atomic.Int64 // bits of the network that an IPv6 client counts as, as in package limit
 	seed    maphash.Seed
 	stripes [clientStripes]struct {
 		mu    sync.Mutex
@@ -29,27 +32,48 @@ func newClientLimit() *clientLimit {
 	return l
 }
 
-// setLimit changes the limit; 0: none. Who is connected already stays.
-func (l *clientLimit) setLimit(limit int) { l.limit.Store(int64(limit)) }
+// set changes the limit, 0 for none, and the length of the networks that IPv6 clients count as, 0 for the default. Who is
+// connected already stays.
+func (l *clientLimit) set(most, prefix6 int) {
+	if prefix6 == 0 {
+		prefix6 = limit.DefaultPrefix6
+	}
+	l.prefix6.Store(int64(prefix6))
+	l.limit.Store(int64(most))
+}
+
+// key is what a client counts as: its address, or the first of its network.
+func (l *clientLimit) key(client netip.Addr) netip.Addr {
+	client = client.Unmap()
+	if !client.Is6() {
+		return client
+	}
+	network, err := client.WithZone("").Prefix(int(l.prefix6.Load()))
+	if err != nil {
+		return client // never: the bits were checked
+	}
+	return network.Addr()
+}
 
 // admit counts a connection of this client in, where there is a limit; ok is false when it has as many as it may. What
-// was counted must leave again.
-func (l *clientLimit) admit(client netip.Addr) (counted, ok bool) {
-	limit := int(l.limit.Load())
-	if limit == 0 {
-		return false, true
+// it was counted as, if that is valid, must leave again.
+func (l *clientLimit) admit(client netip.Addr) (counted netip.Addr, ok bool) {
+	most := int(l.limit.Load())
+	if most == 0 {
+		return netip.Addr{}, true
 	}
+	client = l.key(client)
 	s := &l.stripes[maphash.Comparable(l.seed, client)%clientStripes]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count[client] >= limit {
-		return false, false
+	if s.count[client] >= most {
+		return netip.Addr{}, false
 	}
 	s.count[client]++
-	return true, true
+	return client, true
 }
 
-// leave counts a connection out that was counted in.
+// leave counts a connection out, by what it was counted in as.
 func (l *clientLimit) leave(client netip.Addr) {
 	s := &l.stripes[maphash.Comparable(l.seed, client)%clientStripes]
 	s.mu.Lock()

@@ -85,10 +85,10 @@ type InstanceLimits struct {
 	// Bandwidth is in bytes per second, both directions together. While it is exceeded new connections are closed when
 	// they are accepted, and new requests get 503.
 	Bandwidth int64
-	// ClientConnections are the connections of one client address at once, by trust.
+	// ClientConnections are the connections of one client address at once, by trust. Here and below, an IPv6 address
+	// counts as its network of ClientPrefix6 bits (0: 64).
 	ClientConnections int
-	// ClientNewConnections and ClientRequests are those of one client address per second. An IPv6 address counts as its
-	// network of ClientPrefix6 bits (0: 64).
+	// ClientNewConnections and ClientRequests are those of one client address per second.
 	ClientNewConnections, ClientRequests, ClientPrefix6 int
 }
 

@@ -65,7 +65,7 @@ type exchange struct {
 
 	peer         netip.AddrPort    // who is connected, or whom a PROXY header names
 	asked        netip.AddrPort    // the address that the client asked for; not valid: the connection's own
-	admittedFor  netip.Addr        // whom the per-client bound counts this connection for; not valid: nobody yet
+	admittedFor  netip.Addr        // what the per-client bound counts this connection as; not valid: nothing yet
 	tried        [ConnectTries]int // indices of the backends that were dialed
 	tries        int
 	dialDeadline int64 // bound on all dials together, Monotonic ns

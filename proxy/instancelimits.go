@@ -103,16 +103,13 @@ func (h *shard) admitNew(client netip.Addr) dropReason {
 	return dropNone
 }
 
-// admitClient keeps the bound on one client's connections. counted is the client, if it must leave again.
+// admitClient keeps the bound on one client's connections. counted, if it is valid, must leave again.
 func (h *shard) admitClient(client netip.Addr) (counted netip.Addr, reason dropReason) {
-	was, ok := h.server.clients.admit(client)
-	switch {
-	case !ok:
+	counted, ok := h.server.clients.admit(client)
+	if !ok {
 		return netip.Addr{}, dropClientConnections
-	case was:
-		return client, dropNone
 	}
-	return netip.Addr{}, dropNone
+	return counted, dropNone
 }
 
 // admitRequest keeps the bounds on requests.

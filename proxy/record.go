@@ -101,23 +101,15 @@ type tunnelRecord struct {
 	backend *backend
 	text    string // host, a space, which neither has in it (RFC 9112 section 3), URI
 
-	limited     bool        // client is counted by the per-client bound
+	counted     netip.Addr  // what the per-client bound counts the client as; not valid: nothing
 	closedFirst engine.Side // who sent the first close frame; SideNone: nobody did
 }
 
-// forTunnel returns what the tunnel keeps. limited says that its client is counted by the per-client bound.
-func (r *record) forTunnel(now int64, limited bool) *tunnelRecord {
+// forTunnel returns what the tunnel keeps. counted is what the per-client bound counts its client as.
+func (r *record) forTunnel(now int64, counted netip.Addr) *tunnelRecord {
 	host, uri := r.textAt(textHost), r.textAt(textURI)
 	host, uri = host[:min(len(host), maxTunnelText)], uri[:min(len(uri), maxTunnelText)]
-	return &tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: string(host) + " " + string(uri), limited: limited, closedFirst: engine.SideNone}
-}
-
-// counted returns the client if the per-client bound counts it.
-func (t *tunnelRecord) counted() netip.Addr {
-	if !t.limited {
-		return netip.Addr{}
-	}
-	return t.client
+	return &tunnelRecord{id: r.id, client: r.client, opened: now, backend: r.backend, text: string(host) + " " + string(uri), counted: counted, closedFirst: engine.SideNone}
 }
 
 func (t *tunnelRecord) host() string {

@@ -54,7 +54,7 @@ func (s *Server) adopt(built *site) {
 	built.label()
 	built.setRates()
 	s.limits.set(&built.config.Limits)
-	s.clients.setLimit(built.config.Limits.ClientConnections)
+	s.clients.set(built.config.Limits.ClientConnections, built.config.Limits.ClientPrefix6)
 	s.site.Store(built)
 }
 

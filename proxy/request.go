@@ -227,7 +227,7 @@ func (x *exchange) judgeResources() bool {
 		x.refuse(EndNoResources, engine.SideNone)
 		return false
 	}
-	if x.admittedFor != x.record.client {
+	if x.admittedFor != h.server.clients.key(x.record.client) {
 		counted, reason := h.admitClient(x.record.client)
 		if reason != dropNone {
 			return x.dropRequest(reason)

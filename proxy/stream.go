@@ -28,7 +28,7 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	h.log.tunnelOpen(&x.record, now)
 	h.counters.tunnelsOpened++
 	h.counters.statuses[1]++
-	t := &tunnel{shard: h, record: x.record.forTunnel(now, x.admittedFor.IsValid())}
+	t := &tunnel{shard: h, record: x.record.forTunnel(now, x.admittedFor)}
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
 		t.stages[side].scanner.Init(ws.Options{
 			Sender: sender, Extension: agreement.Extension, SkipThreshold: h.site.skipThreshold(), Strict: true,
@@ -95,7 +95,7 @@ func (t *tunnel) RelayOver(r *engine.Relay, o engine.Outcome) {
 	h.counters.tunnelsEnded[o.Reason]++
 	h.log.tunnelEnd(t, o, h.loop.Now())
 	ends := r.Ends()
-	h.depart(t.record.counted(), ends[:]...)
+	h.depart(t.record.counted, ends[:]...)
 }
 
 // shutDown implements ender.

@@ -42,7 +42,7 @@ func openTunnel(h *shard, ends [2]engine.End) *tunnel {
 	r := record{id: 7, client: netip.MustParseAddr("2001:db8::1"), backend: h.server.registry.all()[0]}
 	r.text = []byte("GETexample.org/chat")
 	r.cuts = [recordTexts]uint16{3, 14, 19, 19, 19, 19}
-	t := &tunnel{shard: h, record: r.forTunnel(12345, false)}
+	t := &tunnel{shard: h, record: r.forTunnel(12345, netip.Addr{})}
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
 		t.stages[side].scanner.Init(ws.Options{Sender: sender, Strict: true})
 	}
