@@ -129,7 +129,7 @@ func TestReloadsTouchNoTunnel(t *testing.T) {
 	before, descriptors := metrics(t, site.admin), proxy.descriptors()
 
 	client := startChild(t, bench, "echo", "--target", site.listen, "--tunnels", strconv.Itoa(tunnels), "--rate", "2000",
-		"--duration", strconv.Itoa(reloads+5)+"s", "--json")
+		"--duration", strconv.Itoa(reloads+10)+"s", "--json")
 	active := func() float64 { return metrics(t, site.admin)["culvert_tunnels_active{}"] }
 	until(t, "all tunnels to be open", func() bool { return active() == float64(tunnels) })
 
@@ -151,6 +151,11 @@ func TestReloadsTouchNoTunnel(t *testing.T) {
 		if n := active(); n != float64(tunnels) {
 			t.Fatalf("%v of %d tunnels live", n, tunnels)
 		}
+	}
+	// The collector takes what nothing leads to: if a tunnel, a request or a pool held a configuration, more would be left.
+	until(t, "two configurations at most to be in memory", func() bool { return metrics(t, site.admin)["culvert_configurations_held"] <= 2 })
+	if n := active(); n != float64(tunnels) {
+		t.Errorf("%v of %d tunnels live behind the last reload", n, tunnels)
 	}
 	stop()
 	asking.Wait()
