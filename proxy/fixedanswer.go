@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"culvert/proxy/http1"
 )
@@ -75,7 +76,7 @@ func (a *fixedAnswer) append(dst []byte, facts *requestFacts, further *headEdits
 	dst = http1.AppendStatusLine(dst, a.status, []byte(a.phrase))
 	if a.location != nil {
 		dst = append(dst, "Location: "...)
-		dst = a.location.append(dst, facts)
+		dst = appendLocation(dst, a.location, facts)
 		dst = append(dst, "\r\n"...)
 	}
 	dst = append(dst, connection...)
@@ -92,4 +93,19 @@ func (a *fixedAnswer) append(dst []byte, facts *requestFacts, further *headEdits
 		return dst
 	}
 	return append(dst, a.body...)
+}
+
+// appendLocation appends where a redirect leads. A path of the client's choice must not name another host: at the
+// beginning, browsers take two slashes for that, and a backslash for a slash. Two that the configuration has are meant.
+func appendLocation(dst []byte, location template, facts *requestFacts) []byte {
+	begin := len(dst)
+	dst = location.append(dst, facts)
+	if strings.HasPrefix(location[0].literal, "//") || dst[begin] != '/' {
+		return dst
+	}
+	end := begin + 1
+	for end < len(dst) && (dst[end] == '/' || dst[end] == '\\') {
+		end++
+	}
+	return append(dst[:begin+1], dst[end:]...)
 }

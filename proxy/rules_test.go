@@ -112,6 +112,23 @@ var ruleCases = []ruleCase{
 		log: "request 308 fixed-answer proxy",
 	},
 	{
+		name:    "a path that would lead a redirect to another host",
+		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 302, Location: "{path}/"}},
+		request: "GET //evil.example/%2e%2e HTTP/1.1¶Host: a¶¶", got: []string{"HTTP/1.1 302 Found\r\nLocation: /evil.example/%2e%2e/\r\n"},
+		log: "request 302 fixed-answer proxy",
+	},
+	{
+		name:    "the same with a backslash, behind a slash of the rule's",
+		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 302, Location: "/{uri}"}},
+		request: "GET /\\evil.example HTTP/1.1¶Host: a¶¶", got: []string{"HTTP/1.1 302 Found\r\nLocation: /evil.example\r\n"},
+		log: "request 302 fixed-answer proxy",
+	},
+	{
+		name:    "a redirect to another host that is meant",
+		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 302, Location: "//b.example{uri}"}},
+		request: ruleGet, got: []string{"HTTP/1.1 302 Found\r\nLocation: //b.example/a/b?c=d\r\n"}, log: "request 302 fixed-answer proxy",
+	},
+	{
 		name: "a fixed answer",
 		rule: proxy.RuleConfig{Answer: &proxy.AnswerConfig{
 			Status: 200, Body: proxy.Body{ContentType: "text/html", Bytes: []byte("<h1>soon</h1>")}, Headers: []proxy.HeaderEdit{set("Retry-After", "5")},

@@ -151,7 +151,8 @@ Headers, cookies and parameters of the query are named, and a value is compared 
 %s
 ### Redirects
 
-` + "`redirect: https`" + ` is short for status 302 to ` + "`https://{host-name}{uri}`" + `.
+` + "`redirect: https`" + ` is short for status 302 to ` + "`https://{host-name}{uri}`" + `. Where a location begins with a path,
+further slashes and backslashes behind its first one are left out: they would name a host of the client's choice.
 
 %s
 ### Answers
