@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -71,6 +72,77 @@ func TestNewConnectionsOfANamedClientAreBounded(t *testing.T) {
 			t.Errorf("connection %d is answered %s", i, got)
 		}
 	}
+}
+
+// TestAnIPv6ClientCountsAsItsNetwork: by its connections too, whichever address of it they come from, and a tunnel as it
+// counted when it came.
+func TestAnIPv6ClientCountsAsItsNetwork(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	prefix := func(bits int) func(*proxy.Config) {
+		return func(c *proxy.Config) { c.Limits.ClientPrefix6 = bits }
+	}
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
+		c.TrustedProxies, c.Limits.ClientConnections = []netip.Prefix{loopback}, 1
+	}})
+	upgrade := func(client string) *proxytest.Conn {
+		c := p.Dial(t)
+		c.Send(strings.ReplaceAll(ruleWS, "¶", "\r\n") + "X-Forwarded-For: " + client + "\r\n\r\n")
+		return c
+	}
+	refused := func(client string) {
+		t.Helper()
+		c := upgrade(client)
+		if got := c.ReadUntilEOF(); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+			t.Errorf("%s is answered %q", client, got)
+		}
+		c.Close()
+	}
+	let := func(client string) *proxytest.Conn {
+		t.Helper()
+		c := upgrade(client)
+		conn := b.Accept()
+		conn.ReadHead()
+		conn.Send(strings.ReplaceAll(ruleWSOK, "¶", "\r\n"))
+		c.ReadHead()
+		return c
+	}
+	one, two := let("2001:db8::1"), let("2001:db8:0:1::1")
+	refused("2001:db8::2:2:2:2")
+	p.Reload(t, prefix(128))
+	alone := let("2001:db8::1")
+	let("2001:db8::2")
+	refused("2001:db8::1")
+	for _, c := range []*proxytest.Conn{one, two, alone} {
+		c.Reset()
+	}
+	p.WaitMetric(t, 1, "culvert_client_connections_active")
+	let("2001:db8::1")
+	p.Reload(t, prefix(0))
+	let("2001:db8::3") // the network is as it was before it counted anything
+	refused("2001:db8::4")
+}
+
+// TestConnectionsOfANamedClientAreBounded: from its PROXY header on, for it may never send a whole request.
+func TestConnectionsOfANamedClientAreBounded(t *testing.T) {
+	p, _ := named(t, func(c *proxy.Config) {
+		requiresProxy(c)
+		c.Limits.ClientConnections = 1
+	}, "one")
+	const header = "PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n"
+	first := p.Dial(t)
+	first.Send(header + "GET / HT")
+	p.WaitMetric(t, 1, "culvert_client_connections_active")
+	second := p.Dial(t)
+	second.Send(header)
+	second.ReadUntilGone()
+	p.WaitMetric(t, 1, "culvert_dropped_total", "limit=max-connections-per-client")
+	first.Send("TP/1.1\r\nHost: a\r\n\r\n")
+	first.Want("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
+	first.Close()
+	p.WaitMetric(t, 0, "culvert_client_connections_active")
+	third := p.Dial(t)
+	third.Send(header)
+	wantAsked(t, third, "/", "one")
 }
 
 // TestTunnelsOutliveALimit: what is over a limit that a reload brings stays.

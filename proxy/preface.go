@@ -35,13 +35,11 @@ func (x *exchange) takePreface(bytes []byte) {
 	if !header.Local {
 		x.peer, x.asked = header.Source, header.Destination
 		x.record.peer, x.record.client = x.peer, x.peer.Addr()
-		if !x.shard.site.trusted.contains(x.peer.Addr()) {
-			if reason := x.shard.admitNew(x.peer.Addr()); reason != dropNone {
-				x.shard.counters.dropped[reason]++
-				x.client.Close()
-				x.finish(EndSilent, engine.SideNone) // as when it is accepted: no line in the log
-				return
-			}
+		if reason := x.admitNamed(); reason != dropNone {
+			x.shard.counters.dropped[reason]++
+			x.client.Close()
+			x.finish(EndSilent, engine.SideNone) // as when it is accepted: no line in the log
+			return
 		}
 	}
 	x.keepEarly(bytes[n:])
@@ -50,6 +48,18 @@ func (x *exchange) takePreface(bytes []byte) {
 	}
 	x.letGo()
 	x.look(x.received.Bytes())
+}
+
+// admitNamed keeps the bounds on one client's connections, once a PROXY header has named it.
+func (x *exchange) admitNamed() (reason dropReason) {
+	h, client := x.shard, x.peer.Addr()
+	if h.site.trusted.contains(client) {
+		return dropNone
+	}
+	if reason = h.admitNew(client); reason == dropNone {
+		x.admittedFor, reason = h.admitClient(client)
+	}
+	return reason
 }
 
 // badPreface ends a connection that does not begin as it must. Nobody knows who it is for: it is reset.
