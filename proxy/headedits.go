@@ -101,6 +101,43 @@ func (e *headEdits) drops(f http1.Field) bool {
 	return false
 }
 
+// dropsAlike is drops for what a backend is sent: a name counts that differs in its separators only, for a backend that
+// maps names to variables cannot tell the two (RFC 3875 4.1.18).
+func (e *headEdits) dropsAlike(f http1.Field) bool {
+	if e == nil {
+		return false
+	}
+	for _, name := range e.gone {
+		if sameVariable(name, f.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameVariable tells whether two names become one variable: letters without case, digits, and '_' for all else.
+func sameVariable(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i, c := range a {
+		if c != b[i] && variableByte(c) != variableByte(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func variableByte(c byte) byte {
+	switch {
+	case c >= 'a' && c <= 'z':
+		return c - 'a' + 'A'
+	case c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		return c
+	}
+	return '_'
+}
+
 // append appends the lines that are added.
 func (e *headEdits) append(dst []byte, facts *requestFacts) []byte {
 	if e == nil {

@@ -75,7 +75,9 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 	}
 	if edits != nil || !keepsHost {
 		all := keep
-		keep = func(f http1.Field) bool { return all(f) && !edits.drops(f) && (keepsHost || f.ID != http1.FieldHost) }
+		keep = func(f http1.Field) bool {
+			return all(f) && !edits.dropsAlike(f) && (keepsHost || f.ID != http1.FieldHost)
+		}
 	}
 	dst = head.AppendHeaders(dst, drop, keep)
 	if kind, _ := head.Body(); kind != http1.BodyNone && head.Expect() == http1.ExpectContinue {

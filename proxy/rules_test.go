@@ -65,6 +65,15 @@ var ruleCases = []ruleCase{
 		got:    []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
 	},
 	{
+		name: "a header of the request goes however its separators are spelled",
+		rule: toGroup(func(r *proxy.RuleConfig) {
+			r.RequestHeaders = []proxy.HeaderEdit{set("X-Auth-User", "{client}"), {Op: proxy.HeaderRemove, Name: "X-Secret"}, {Op: proxy.HeaderAdd, Name: "X-Kept", Value: "2"}}
+		}),
+		request: "GET / HTTP/1.1¶Host: a¶X_Auth_User: evil¶x-auth.user: evil¶X_secret: evil¶X_Kept: 1¶X-Auth-Users: me¶¶", answer: ruleOK,
+		sent: []string{"\r\nX-Auth-User: 127.0.0.1\r\n", "\r\nX_Kept: 1\r\n", "\r\nX-Kept: 2\r\n", "\r\nX-Auth-Users: me\r\n"}, unsent: []string{"evil"},
+		got: []string{"HTTP/1.1 200 OK"}, log: ruleOKLog,
+	},
+	{
 		name: "headers of the answer are set, added and removed",
 		rule: toGroup(func(r *proxy.RuleConfig) {
 			r.AnswerHeaders = []proxy.HeaderEdit{

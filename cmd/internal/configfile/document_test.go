@@ -162,7 +162,7 @@ A body, also one of ` + "`error-bodies`, has `body` or `body-file`, and `content
 
 ### Header edits
 
-They are made in the order in which they stand.
+They are made in the order in which they stand. In requests, ` + "`" + `X_User` + "`" + ` and ` + "`" + `X.User` + "`" + ` are ` + "`" + `X-User` + "`" + ` to ` + "`" + `set` + "`" + ` and ` + "`" + `remove` + "`" + `: a server may take one for the other.
 
 %s
 Connection, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade, Content-Length, Host, Expect, Sec-WebSocket-*, X-Forwarded-*, Forwarded, X-Real-IP, SLB-*, Via, Max-Forwards and
