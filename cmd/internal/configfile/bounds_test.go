@@ -39,7 +39,11 @@ func TestBounds(t *testing.T) {
 		"edits":           {"groups: {a: {servers: [a:1]}}\nlisteners:\n- address: :80\n  rules:\n  - group: a\n    request-headers:\n      set:\n" + many(MaxEdits+1, "        X-%d: 1\n"), "c:7:7: request-headers: 65 edits, at most 64 are allowed"},
 		"a body":          {"groups: {a: {servers: [a:1]}}\nlisteners: [{address: \":80\", rules: [{path: /x, group: a}, {answer: {body: " + strings.Repeat("x", 1<<18+1) + "}}]}]", "c:2:76: body: 262145 bytes, at most 262144 are allowed"},
 		"less-than signs": {"a: " + strings.Repeat("<", 1<<20), "c:1:4: more than 100 times < in a row"},
-		"problems":        {"limits:\n" + many(500, "  k%d: 1\n"), ""},
+		"unknown groups": {
+			"listeners:\n- address: :80\n  rules:\n" + many(MaxRules, "  - {group: x"+strings.Repeat("y", 50)+"%[1]d, path: /%[1]d}\n") + "groups:\n" + many(maxKeys, "  "+strings.Repeat("z", 50)+"%d: {servers: [a:1]}\n"),
+			"c:4:13: group xyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy0: there is no such group",
+		},
+		"problems": {"limits:\n" + many(500, "  k%d: 1\n"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, problems := Parse([]byte(c.text), "c")

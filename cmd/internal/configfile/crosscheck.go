@@ -104,7 +104,7 @@ func (r *reader) checkGroups(f *File) {
 }
 
 func (r *reader) unknownGroup(at place, group string, names []string) {
-	switch near := settings.Nearest(group, names); {
+	switch near := r.nearest(group, names); {
 	case near != "":
 		r.fail(at, "group %s: there is no such group, did you mean %s?", group, near)
 	case len(names) == 0:

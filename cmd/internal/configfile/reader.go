@@ -16,6 +16,18 @@ type reader struct {
 	problems Problems
 	rules    int
 	servers  int
+	compared int // with words that are wrong, to find what was meant
+}
+
+// maxCompared bounds the comparisons that guess at what was meant: with each unknown group every known one is compared.
+const maxCompared = 100_000
+
+// nearest returns which of the words was probably meant, or "": not known, or too much is wrong to ask.
+func (r *reader) nearest(word string, words []string) string {
+	if r.compared += len(words); r.compared > maxCompared {
+		return ""
+	}
+	return settings.Nearest(word, words)
 }
 
 // field is a key of a mapping that becomes a T.
@@ -67,11 +79,15 @@ func keysOf[T any](fields []field[T]) []string {
 // unknownKey says what may have been meant.
 func (r *reader) unknownKey(e entry, keys []string) {
 	text := "unknown key " + shownKey(e.key)
+	if len(r.problems) > 10*maxProblems { // nobody will be told
+		r.fail(e.place, "%s", text)
+		return
+	}
 	if home := homeOf(e.key); home != "" {
 		r.fail(e.place, "%s here; it belongs to %s", text, home)
 		return
 	}
-	if near := settings.Nearest(e.key, keys); near != "" {
+	if near := r.nearest(e.key, keys); near != "" {
 		r.fail(e.place, "%s, did you mean %s?", text, near)
 		return
 	}
@@ -164,7 +180,7 @@ func (r *reader) word(n *node, words ...string) (string, bool) {
 		return text, ok
 	}
 	reason := "unknown"
-	if near := settings.Nearest(text, words); near != "" && len(text) > 3 { // shorter ones are numbers and the like
+	if near := r.nearest(text, words); near != "" && len(text) > 3 { // shorter ones are numbers and the like
 		reason = "did you mean " + near + "?"
 	}
 	r.wrong(n, text, reason, strings.Join(words, ", "))
