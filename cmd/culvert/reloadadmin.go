@@ -33,7 +33,8 @@ func withReload(next http.Handler, r *reloader) http.Handler {
 	mux.Handle("/", next)
 	mux.HandleFunc("POST "+reloadPath, func(w http.ResponseWriter, request *http.Request) {
 		peer, err := netip.ParseAddrPort(request.RemoteAddr)
-		if err != nil || !peer.Addr().Unmap().IsLoopback() || request.Header.Get(reloadHeader) == "" {
+		// A Host that is a name is that of a page which hides our address behind it, also where all may read the port.
+		if err != nil || !peer.Addr().Unmap().IsLoopback() || !localHost(request.Host) || request.Header.Get(reloadHeader) == "" {
 			http.Error(w, "a reload is asked for from this machine, by culvert reload", http.StatusForbidden)
 			return
 		}
