@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // answers is a configuration whose every answer is one text.
@@ -49,6 +50,21 @@ func TestReloadBySignal(t *testing.T) {
 	p.wantAnswer("second")
 	p.signal(syscall.SIGTERM)
 	p.wantStatus(exitOK)
+}
+
+// TestAHangUpAtTheEndEndsNothing: a reload that is asked for while the process ends is too late, and no failure. Whether
+// one comes in the last moment of all is a matter of luck, hence several.
+func TestAHangUpAtTheEndEndsNothing(t *testing.T) {
+	for range 5 {
+		p := start(t, nil, "--config", configuration(t, answers("first")))
+		p.wantAnswer("first")
+		p.signal(syscall.SIGTERM)
+		for !p.hasEnded() {
+			_ = p.command.Process.Signal(syscall.SIGHUP) // it may just have ended
+			time.Sleep(100 * time.Microsecond)
+		}
+		p.wantStatus(exitOK)
+	}
 }
 
 func TestReloadWithoutAFileResolvesNamesAgain(t *testing.T) {
