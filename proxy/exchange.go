@@ -75,6 +75,7 @@ type exchange struct {
 	bodyKind     http1.BodyKind
 
 	preface         bool // a PROXY header must come first
+	lineEndCut      bool // a carriage return came before the request, by itself
 	wantsKeepAlive  bool // the client lets its connection live on
 	keepClient      bool // ... and so does the answer
 	keepBackend     bool // the backend's connection may serve another exchange

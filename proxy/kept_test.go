@@ -140,3 +140,17 @@ func TestAShutdownLetsNoConnectionLiveOn(t *testing.T) {
 	client.Close()
 	<-done // long before the grace is over
 }
+
+// TestALineEndBehindABodyMayBeCut: old clients send one behind a request (RFC 9112 2.2), and it may come in two parts,
+// the second with the next request.
+func TestALineEndBehindABodyMayBeCut(t *testing.T) {
+	p, _ := named(t, nil, "one")
+	client := p.Dial(t)
+	wantAsked(t, client, "/", "one")
+	for _, parts := range [][]string{{"\r", "\n"}, {"\r\n\r", "\n"}, {"\r\n", ""}} {
+		client.Send(parts[0])
+		client.UntilRead()
+		client.Send(parts[1])
+		wantAsked(t, client, "/", "one")
+	}
+}

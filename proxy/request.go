@@ -50,10 +50,10 @@ func (x *exchange) look(bytes []byte) {
 		x.takePreface(bytes)
 		return
 	}
-	if x.requests > 0 && x.record.received == 0 && onlyLineEnds(bytes) {
-		w.Release(x.received) // old clients send one behind a body (RFC 9112 2.2): no request begins with it
-		x.received = nil
-		return
+	if x.requests > 0 && x.record.received == 0 {
+		if bytes = x.skipLineEnd(bytes); len(bytes) == 0 {
+			return
+		}
 	}
 	if x.requestHead == nil {
 		x.requestHead = x.shard.takeRequestHead()
@@ -64,6 +64,25 @@ func (x *exchange) look(bytes []byte) {
 	}
 	x.record.received = len(bytes)
 	x.parse(bytes)
+}
+
+// skipLineEnd takes the line end that old clients send behind a request (RFC 9112 2.2), with which none begins, from what
+// came before the next: where nothing else did, or where it was cut in two.
+func (x *exchange) skipLineEnd(bytes []byte) []byte {
+	if x.lineEndCut && bytes[0] == '\n' {
+		bytes = bytes[1:]
+	}
+	x.lineEndCut = false
+	only := onlyLineEnds(bytes)
+	if only {
+		x.lineEndCut = len(bytes) > 0 && bytes[len(bytes)-1] == '\r'
+		bytes = nil
+	}
+	if x.received != nil {
+		x.keepEarly(bytes)
+		return x.received.Bytes()
+	}
+	return bytes
 }
 
 // onlyLineEnds tells whether there is nothing but CR and LF.
