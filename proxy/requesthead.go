@@ -30,30 +30,14 @@ type forwardedFacts struct {
 
 // appendRequestHead appends the head of the request to a backend. scratch is for a path that is rewritten.
 func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFacts, backend netip.AddrPort, upgrade bool, scratch *[]byte) []byte {
-	dst = append(append(dst, head.Method()...), ' ')
-	if r := facts.rule; r != nil && r.rewrite != nil {
-		dst = r.rewrite.append(dst, head, scratch)
-	} else {
-		dst = append(dst, requestTarget(head)...)
-	}
-	dst = append(dst, " HTTP/1.1\r\n"...)
 	var edits *headEdits
 	keepsHost := true
 	if r := facts.rule; r != nil {
-		edits = r.request
-		keepsHost = r.host == nil
+		edits, keepsHost = r.request, r.host == nil
 	}
+	dst = appendRequestStart(dst, head, facts, scratch)
 	if !keepsHost || head.Host() == nil {
-		dst = append(dst, "Host: "...)
-		switch {
-		case !keepsHost:
-			dst = facts.rule.host.append(dst, &facts.requestFacts)
-		case backend.IsValid():
-			dst = backend.AppendTo(dst)
-		default:
-			dst = append(dst, "localhost"...) // a Unix socket has no name of its own
-		}
-		dst = append(dst, "\r\n"...)
+		dst = appendOwnHost(dst, facts, backend)
 	}
 	drop := http1.ClassHopByHop | http1.ClassNamed
 	if !upgrade {
@@ -99,6 +83,31 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 		dst = append(dst, "Connection: close\r\n"...)
 	}
 	return http1.AppendEnd(dst)
+}
+
+// appendRequestStart appends the request line.
+func appendRequestStart(dst []byte, head *http1.RequestHead, facts *forwardedFacts, scratch *[]byte) []byte {
+	dst = append(append(dst, head.Method()...), ' ')
+	if r := facts.rule; r != nil && r.rewrite != nil {
+		dst = r.rewrite.append(dst, head, scratch)
+	} else {
+		dst = append(dst, requestTarget(head)...)
+	}
+	return append(dst, " HTTP/1.1\r\n"...)
+}
+
+// appendOwnHost appends a Host that is the rule's, or, where the client has none, the backend's.
+func appendOwnHost(dst []byte, facts *forwardedFacts, backend netip.AddrPort) []byte {
+	dst = append(dst, "Host: "...)
+	switch {
+	case facts.rule != nil && facts.rule.host != nil:
+		dst = facts.rule.host.append(dst, &facts.requestFacts)
+	case backend.IsValid():
+		dst = backend.AppendTo(dst)
+	default:
+		dst = append(dst, "localhost"...) // a Unix socket has no name of its own
+	}
+	return append(dst, "\r\n"...)
 }
 
 // requestTarget returns the target in the form that an origin server wants: as it came, unless it was absolute.

@@ -8,10 +8,10 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // answers is a configuration whose every answer is one text.
@@ -61,7 +61,7 @@ func TestAHangUpAtTheEndEndsNothing(t *testing.T) {
 		p.signal(syscall.SIGTERM)
 		for !p.hasEnded() {
 			_ = p.command.Process.Signal(syscall.SIGHUP) // it may just have ended
-			time.Sleep(100 * time.Microsecond)
+			runtime.Gosched()
 		}
 		p.wantStatus(exitOK)
 	}
