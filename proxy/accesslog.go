@@ -45,13 +45,29 @@ func (a *accessLog) client(e *zerolog.Event, client netip.Addr) {
 	e.Bytes("client", a.scratch)
 }
 
+// backend writes which backend it was: its group, what it is called there, and where it is.
+func (a *accessLog) backend(e *zerolog.Event, b *backend) {
+	e.Str("group", b.group).Str("backend", b.name())
+	if b.path != "" {
+		e.Str("backend_address", b.path)
+		return
+	}
+	a.address(e, "backend_address", b.address)
+}
+
+// schemes are how a client has come, by whether it was over TLS.
+var schemes = map[bool]string{false: "http", true: "https"}
+
 // request writes what is known of a request.
 func (a *accessLog) request(e *zerolog.Event, r *record) {
 	a.client(e, r.client)
 	a.address(e, "peer", r.peer)
 	a.address(e, "listener", r.listener)
+	if r.name != "" {
+		e.Str("listener_name", r.name)
+	}
 	if len(r.text) > 0 {
-		e.Str("protocol", r.version.String()).Str("scheme", "http")
+		e.Str("protocol", r.version.String()).Str("scheme", schemes[r.secure])
 		for i, key := range [recordTexts]string{"method", "host", "uri", "user_agent", "referer", "x_forwarded_for"} {
 			if value := r.textAt(i); len(value) > 0 {
 				e.Bytes(key, value)
@@ -63,7 +79,8 @@ func (a *accessLog) request(e *zerolog.Event, r *record) {
 		e.Str("rule", r.rule)
 	}
 	if r.backend != nil {
-		e.Str("backend", r.backend.name()).Int("tries", r.tries)
+		a.backend(e, r.backend)
+		e.Int("tries", r.tries)
 	}
 	if r.upstream != 0 {
 		e.Int("backend_status", r.upstream)
@@ -115,7 +132,7 @@ func (a *accessLog) tunnelEnd(t *tunnel, o engine.Outcome, now int64) {
 	e := a.begin("tunnel-end", t.record.id, now)
 	a.client(e, t.record.client)
 	e.Str("host", t.record.host()).Str("uri", t.record.uri()).Int("status", 101)
-	e.Str("backend", t.record.backend.name())
+	a.backend(e, t.record.backend)
 	a.outcome(e, o, t.detail())
 	e.Float64("duration_ms", millis(t.record.opened, now))
 	for side, key := range [...]string{engine.SideClient: "from_client", engine.SideBackend: "from_backend"} {

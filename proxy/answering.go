@@ -95,7 +95,7 @@ func (x *exchange) takeHeads(p []byte) (rest []byte, final bool, reason engine.E
 		bytes = x.answer.Bytes()
 	}
 	for len(bytes) > 0 {
-		n, err := x.responseHead.Parse(bytes, &x.shard.site.headLimits)
+		n, err := x.responseHead.Parse(bytes, x.policy.heads)
 		switch {
 		case err != nil:
 			x.record.detail = err.Reason.String()

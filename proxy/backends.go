@@ -75,16 +75,6 @@ func (r *backendRegistry) take(key backendKey, name string) *backend {
 	return b
 }
 
-// find returns the backend of this name and address in any group, or one that stands for it alone.
-func (r *backendRegistry) find(name string, address netip.AddrPort) *backend {
-	for _, b := range r.all() {
-		if b.name() == name && b.address == address {
-			return b
-		}
-	}
-	return newBackend(backendKey{address: address}, name, r.ephemeral)
-}
-
 // all returns every backend, in the order in which they came.
 func (r *backendRegistry) all() []*backend {
 	r.mu.Lock()

@@ -21,8 +21,8 @@ type bodyStage struct {
 
 // init makes the stage ready for a body that side sends.
 func (s *bodyStage) init(kind http1.BodyKind, length int64, side http1.Side, x *exchange) {
-	s.scanner.Init(kind, length, side, &x.shard.site.headLimits)
-	s.skipThreshold, s.most = int64(x.shard.site.skipThreshold()), math.MaxInt64
+	s.scanner.Init(kind, length, side, x.policy.heads)
+	s.skipThreshold, s.most = int64(x.policy.skipThreshold), math.MaxInt64
 	s.malformed, s.cut = EndBadAnswerBody, EndAnswerCut
 	if side == http1.FromClient {
 		s.malformed, s.cut, s.tooLarge = EndBadRequest, EndRequestCut, EndBodyTooLarge

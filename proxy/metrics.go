@@ -103,6 +103,7 @@ var (
 	descUtilisation    = description("limit_utilisation_ratio", "How much of a limit of the instance is used, 0 to 1; of rates, over the last second or so.", "limit")
 	descUncounted      = description("client_limit_uncounted_total", "Connections or requests let through without being counted because the table of clients was full.", "limit")
 	descReloads        = description("reloads_total", "Configurations taken over since the start.")
+	descRefused        = description("reloads_refused_total", "Configurations that were wrong, or could not be taken over: nothing has changed.")
 	descSites          = description("configurations_held", "Configurations in memory: the present one, and those not collected yet.")
 	descInfo           = description("build_info", "Always 1; the labels name the build.", "version")
 	descShuttingDown   = description("shutting_down", "1 from the moment a shutdown was asked for.")
@@ -172,6 +173,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	c.limits(out, gauge, current)
 	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(s.reloads.Load()))
+	out <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(s.refused.Load()))
 	gauge(descSites, float64(s.sites.Load()))
 	gauge(descMost, float64(current.config.Limits.Connections))
 	gauge(descActive, float64(s.active.Load()))

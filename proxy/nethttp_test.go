@@ -36,8 +36,8 @@ type sender struct {
 }
 
 func newSender(seed uint64) *sender {
-	site := &site{headLimits: http1.DefaultLimits(), policy: new(policy)}
-	site.config.SpliceThreshold = 4
+	limits := http1.DefaultLimits()
+	site := &site{policy: &policy{heads: &limits, skipThreshold: 4}}
 	site.policy.Announce = Announcements{Forwarded: true, RequestID: true, Via: true}
 	return &sender{shard: &shard{server: new(Server), site: site}, random: rand.New(rand.NewPCG(seed, 3))}
 }
@@ -156,7 +156,7 @@ func wantBody(t testing.TB, from *bufio.Reader, body io.Reader, want []byte, who
 // checkRequest takes input for what a client sends.
 func (s *sender) checkRequest(t testing.TB, input []byte) (sent bool) {
 	var head http1.RequestHead
-	n, err := head.Parse(input, &s.shard.site.headLimits)
+	n, err := head.Parse(input, s.shard.site.policy.heads)
 	if n == 0 || err != nil || announcesFraming(&head.Fields) || head.Expect() == http1.ExpectUnknown || usedUp(&head) {
 		return false
 	}
@@ -218,7 +218,7 @@ func (s *sender) checkRequest(t testing.TB, input []byte) (sent bool) {
 // checkAnswer takes input for what a backend answers to a request of this method.
 func (s *sender) checkAnswer(t testing.TB, input []byte, method string) (sent bool) {
 	var head http1.ResponseHead
-	n, err := head.Parse(input, &s.shard.site.headLimits)
+	n, err := head.Parse(input, s.shard.site.policy.heads)
 	if n == 0 || err != nil || announcesFraming(&head.Fields) || head.Interim() || head.Status() == 101 {
 		return false
 	}

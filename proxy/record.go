@@ -32,7 +32,9 @@ type record struct {
 	upstream int           // status that the backend gave; 0: none
 	tries    int           // backends dialed
 	backend  *backend
+	name     string // the listener's, if it has one besides its address
 	rule     string // the name of the rule that it was for; empty: none
+	secure   bool   // the client has come over TLS, to a trusted proxy in front of us
 	detail   string // what exactly was wrong, a stable token
 	text     []byte // method, host, URI, user agent, referer, X-Forwarded-For; ends are in cuts
 	cuts     [recordTexts]uint16

@@ -49,6 +49,9 @@ func (s *Server) Reload(config Config) error {
 	return nil
 }
 
+// ReloadRefused counts a configuration that did not get as far as Reload, or that Reload returned an error for.
+func (s *Server) ReloadRefused() { s.refused.Add(1) }
+
 // adopt makes a site the server's: the loops enter it one by one.
 func (s *Server) adopt(built *site) {
 	built.label()

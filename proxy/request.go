@@ -114,7 +114,7 @@ func (x *exchange) headCut() {
 // parse looks at all bytes received so far.
 func (x *exchange) parse(bytes []byte) {
 	w := &x.shard.loop.Workspace
-	n, err := x.requestHead.Parse(bytes, &x.shard.site.headLimits)
+	n, err := x.requestHead.Parse(bytes, x.policy.heads)
 	if n == 0 { // refused, or not whole: whatever is answered, HEAD has no body
 		x.headMethod = string(x.requestHead.Method()) == "HEAD"
 	}
@@ -206,7 +206,7 @@ func (x *exchange) writeRequest(head *http1.RequestHead, backend *backend, lengt
 	w := &h.loop.Workspace
 	facts := forwardedFacts{
 		requestFacts: x.facts(head), peer: x.peer, listener: x.port.address, trusted: h.site.trusted.contains(x.peer.Addr()),
-		lastOnConnection: h.site.config.BackendIdle <= 0 || x.rule.group.sendProxy > 0, announce: &x.policy.Announce, rule: x.rule,
+		lastOnConnection: !x.policy.keepsBackends || x.rule.group.sendProxy > 0, announce: &x.policy.Announce, rule: x.rule,
 	}
 	if facts.announce.SLBID != "" || x.rule.group.sendProxy > 0 {
 		facts.asked = x.askedAddress()

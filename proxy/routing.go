@@ -22,6 +22,10 @@ func (x *exchange) judgeRule(head *http1.RequestHead) bool {
 		x.refuse(EndListenerGone, engine.SideNone)
 		return false
 	}
+	if l.named {
+		x.record.name = l.name
+	}
+	x.record.secure = x.secure(head)
 	if !l.access.Allows(x.record.client) {
 		x.record.detail = "listener"
 		x.refuse(EndAccess, engine.SideClient)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"culvert/proxy"
 	"culvert/proxy/access"
@@ -286,5 +287,61 @@ func TestRules(t *testing.T) {
 				t.Error("the backend was asked")
 			}
 		})
+	}
+}
+
+// withTimeouts is a policy of the documented timeouts but those that set changes.
+func withTimeouts(set func(*proxy.Timeouts)) *proxy.Policy {
+	policy := &proxy.Policy{Timeouts: proxy.DefaultTimeouts()}
+	set(&policy.Timeouts)
+	return policy
+}
+
+// TestRulesHaveTimeoutsAndErrorBodiesOfTheirOwn: of what fails behind them, too.
+func TestRulesHaveTimeoutsAndErrorBodiesOfTheirOwn(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	bodies := map[int]proxy.Body{502: {Bytes: []byte("five oh two")}, 503: {Bytes: []byte("five oh three")}, 504: {Bytes: []byte("five oh four")}}
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
+		c.Groups = append(c.Groups,
+			proxy.GroupConfig{Name: "refuses", Backends: []proxy.BackendConfig{{Name: "r", Address: proxytest.Refuses(t), Weight: 1}}},
+			proxy.GroupConfig{Name: "drained", Backends: []proxy.BackendConfig{{Name: "d", Address: b.Address()}}})
+		c.Listeners[0].Rules = []proxy.RuleConfig{
+			{Match: route.Match{Path: "/refused"}, Group: "refuses", ErrorBodies: bodies},
+			{Match: route.Match{Path: "/drained"}, Group: "drained", ErrorBodies: bodies},
+			{Match: route.Match{Path: "/slow"}, Group: proxy.DefaultGroup, ErrorBodies: bodies, Policy: withTimeouts(func(t *proxy.Timeouts) { t.Answer = 50 * time.Millisecond })},
+			{Match: route.Match{Path: "/idle"}, Group: proxy.DefaultGroup, Policy: withTimeouts(func(t *proxy.Timeouts) { t.Idle = 50 * time.Millisecond })},
+		}
+	}})
+	for path, want := range map[string]string{"/refused": "502 Bad Gateway", "/drained": "503 Service Unavailable", "/slow": "504 Gateway Timeout"} {
+		client := p.Dial(t)
+		client.Send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		answer := client.ReadUntilEOF()
+		words := map[string]string{"/refused": "two", "/drained": "three", "/slow": "four"}
+		if !strings.HasPrefix(answer, "HTTP/1.1 "+want) || !strings.HasSuffix(answer, "\r\n\r\nfive oh "+words[path]) {
+			t.Errorf("%s is answered %q", path, answer)
+		}
+	}
+	b.Accept().ReadUntilGone() // that of /slow
+	client := p.Dial(t)
+	client.Send(strings.ReplaceAll(strings.Replace(ruleWS, "/chat", "/idle", 1), "¶", "\r\n") + "\r\n")
+	conn := b.Accept()
+	conn.ReadHead()
+	conn.Send(strings.ReplaceAll(ruleWSOK, "¶", "\r\n"))
+	client.ReadHead()
+	client.WantEOF()
+	p.WaitMetric(t, 1, "culvert_tunnels_ended_total", "reason=idle-timeout")
+}
+
+func TestEveryRedirectHasItsPhrase(t *testing.T) {
+	for status, phrase := range map[int]string{301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect", 308: "Permanent Redirect"} {
+		b := proxytest.NewBackend(t)
+		p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
+			c.Listeners[0].Rules = []proxy.RuleConfig{{Redirect: &proxy.RedirectConfig{Status: status, Location: "https://{host-name}{uri}"}}}
+		}})
+		client := p.Dial(t)
+		client.Send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+		if head := client.ReadHead(); !strings.HasPrefix(head, fmt.Sprintf("HTTP/1.1 %d %s\r\nLocation: https://a/\r\n", status, phrase)) {
+			t.Errorf("answered %q", head)
+		}
 	}
 }

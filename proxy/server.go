@@ -59,6 +59,7 @@ type Server struct {
 	reloading sync.Mutex // held by whoever changes the site
 	site      atomic.Pointer[site]
 	reloads   atomic.Uint64
+	refused   atomic.Uint64 // reloads that changed nothing
 	sites     *atomic.Int64 // how many are in memory; not part of s, lest it keep them there
 
 	mu       sync.Mutex // guards the fields of the life cycle below

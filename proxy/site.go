@@ -16,13 +16,12 @@ import (
 // site is one configuration as the loops use it. It is immutable, and replaced whole by a reload: an exchange decides by
 // the one that its loop had when its head was whole, and takes its rule along, which does not lead back to the site.
 type site struct {
-	config     Config
-	headLimits http1.Limits
-	trusted    trustedProxies
-	listeners  map[*port]*listener
-	groups     []*group
-	policy     *policy                                    // for what belongs to no listener any more
-	limits     map[engine.RelayLimits]*engine.RelayLimits // by value, so that tunnels share them, across reloads too
+	config    Config
+	trusted   trustedProxies
+	listeners map[*port]*listener
+	groups    []*group
+	policy    *policy                                    // for what belongs to no listener any more
+	limits    map[engine.RelayLimits]*engine.RelayLimits // by value, so that tunnels share them, across reloads too
 }
 
 // port is an address that is listened on. It outlives the configurations that name it. Immutable once it is bound.
@@ -34,6 +33,7 @@ type port struct {
 // listener is what one configuration says about a port.
 type listener struct {
 	name      string
+	named     bool    // by the configuration: else it is the address
 	policy    *policy // until a rule is known
 	access    *access.Checker
 	trustsFor []netip.Prefix // whose PROXY headers are believed
@@ -47,6 +47,9 @@ type listener struct {
 type policy struct {
 	Policy
 	tunnel, transfer *engine.RelayLimits
+	heads            *http1.Limits // of all heads and bodies of the site; it leads nowhere else
+	skipThreshold    uint32        // Config.SpliceThreshold as the stages take it: 0 for never
+	keepsBackends    bool          // connections to backends may serve further exchanges
 }
 
 // rule is what becomes of a request. Immutable.
@@ -71,6 +74,7 @@ type siteBuilder struct {
 	site     *site
 	old      *site // nil: there was none
 	registry *backendRegistry
+	heads    *http1.Limits
 	policies map[*Policy]*policy
 	rates    map[rateKey]*limit.Rate // of old, until taken over; nil: not looked for yet
 }
@@ -84,10 +88,10 @@ func newSite(config *Config, ports []*port, old *site, registry *backendRegistry
 	}
 	b := &siteBuilder{
 		site: &site{
-			config: *config, headLimits: limits, trusted: config.TrustedProxies, listeners: make(map[*port]*listener),
+			config: *config, trusted: config.TrustedProxies, listeners: make(map[*port]*listener),
 			limits: make(map[engine.RelayLimits]*engine.RelayLimits),
 		},
-		old: old, registry: registry, policies: make(map[*Policy]*policy),
+		old: old, registry: registry, heads: &limits, policies: make(map[*Policy]*policy),
 	}
 	b.site.policy = b.policy(&b.site.config.Policy)
 	if err := b.addGroups(); err != nil {
@@ -175,7 +179,7 @@ func (s *site) setRates() {
 // addListener compiles what the configuration says about a port.
 func (b *siteBuilder) addListener(p *port, c *ListenerConfig) error {
 	l := &listener{name: c.Name, preface: c.ProxyProtocol, trustsFor: c.ProxyProtocolFrom}
-	if l.name == "" {
+	if l.named = l.name != ""; !l.named {
 		l.name = p.configured.String()
 	}
 	own := c.Policy
@@ -326,7 +330,10 @@ func (b *siteBuilder) policy(from *Policy) *policy {
 	if p := b.policies[from]; p != nil {
 		return p
 	}
-	p := &policy{Policy: *from}
+	config := &b.site.config
+	p := &policy{
+		Policy: *from, heads: b.heads, skipThreshold: uint32(max(config.SpliceThreshold, 0)), keepsBackends: config.BackendIdle > 0,
+	}
 	if p.KeepAliveRequests == 0 {
 		p.KeepAliveRequests = DefaultKeepAliveRequests
 	}
@@ -353,6 +360,3 @@ func (b *siteBuilder) relayLimits(value engine.RelayLimits) *engine.RelayLimits 
 	b.site.limits[value] = p
 	return p
 }
-
-// skipThreshold is Config.SpliceThreshold as the stages take it: 0 for never.
-func (s *site) skipThreshold() uint32 { return uint32(max(s.config.SpliceThreshold, 0)) }

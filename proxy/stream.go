@@ -31,7 +31,7 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	t := &tunnel{shard: h, record: x.record.forTunnel(now, x.admittedFor)}
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
 		t.stages[side].scanner.Init(ws.Options{
-			Sender: sender, Extension: agreement.Extension, SkipThreshold: h.site.skipThreshold(), Strict: true,
+			Sender: sender, Extension: agreement.Extension, SkipThreshold: x.policy.skipThreshold, Strict: true,
 		})
 	}
 	head := w.Acquire(1024)

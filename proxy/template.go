@@ -138,6 +138,9 @@ func (v variable) append(dst []byte, f *requestFacts) []byte {
 		}
 		return append(dst, "http"...)
 	case varURI:
+		if f.head.Form() == http1.AsteriskForm {
+			return append(dst, '/') // an asterisk is a target, and no part of a URI
+		}
 		return f.head.AppendTarget(dst)
 	case varPath:
 		return append(dst, f.head.Path()...)

@@ -144,7 +144,7 @@ func (x *exchange) answerBegins(kind http1.BodyKind, chunked bool) {
 	}
 	_, declared := head.ContentLength()
 	surelyEnded := !x.headMethod || !declared && !head.Chunked() // some backends send HEAD's body after all
-	x.keepBackend = h.site.config.BackendIdle > 0 && x.rule.group.sendProxy == 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
+	x.keepBackend = x.policy.keepsBackends && x.rule.group.sendProxy == 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
 	w.Release(x.request) // no retry any more
 	x.request = nil
 }

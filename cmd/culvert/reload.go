@@ -84,6 +84,7 @@ func (r *reloader) reload(ctx context.Context, by string) *reloadReport {
 		r.log.Error().Msg(line)
 	}
 	if len(report.Problems) > 0 {
+		r.server.ReloadRefused()
 		r.log.Error().Str("by", by).Msg("the configuration is not taken over: nothing has changed")
 	} else {
 		r.log.Info().Str("by", by).Int("listeners", report.Listeners).Int("groups", report.Groups).Int("rules", report.Rules).

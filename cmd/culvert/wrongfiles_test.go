@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -44,6 +45,9 @@ func TestWrongFilesStartAndChangeNothing(t *testing.T) {
 	p.wantAnswer("first")
 	if _, text := p.get("/metrics"); !strings.Contains(text, "\nculvert_reloads_total 0\n") {
 		t.Error("a configuration was taken over")
+	}
+	if _, text := p.get("/metrics"); !strings.Contains(text, fmt.Sprintf("\nculvert_reloads_refused_total %d\n", len(cases))) {
+		t.Errorf("not all of %d refused reloads are counted", len(cases))
 	}
 }
 

@@ -21,7 +21,7 @@ var listenerFields = sync.OnceValue(func() []field[Listener] {
 			},
 		},
 		{
-			key: "name", shape: nameShape, allowed: nameAllowed, help: "The name in messages, and of its rules that have none; the address, if none is given.",
+			key: "name", shape: nameShape, allowed: nameAllowed, help: "The name in the access log (`listener_name`) and in messages, and of its rules that have none; the address, if none is given.",
 			read: func(r *reader, n *node, to *Listener) {
 				to.namePlace = n.place
 				to.Name, _ = r.nameOf(n)
