@@ -82,12 +82,19 @@ func (r *backendRegistry) all() []*backend {
 	return slices.Clone(r.ordered)
 }
 
+// mark notes which backends are configured: connections to others are not kept.
+func (r *backendRegistry) mark(configured map[*backend]int) {
+	for _, b := range r.all() {
+		_, ok := configured[b]
+		b.dropped.Store(!ok)
+	}
+}
+
 // forget drops those that are not configured and to which no connection leads any more.
-func (r *backendRegistry) forget(configured func(*backend) bool) {
+func (r *backendRegistry) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ordered = slices.DeleteFunc(r.ordered, func(b *backend) bool {
-		b.dropped.Store(!configured(b))
 		gone := b.dropped.Load() && b.active.Load() == 0
 		if gone {
 			delete(r.backends, b.backendKey)

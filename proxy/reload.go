@@ -55,16 +55,17 @@ func (s *Server) ReloadRefused() { s.refused.Add(1) }
 // adopt makes a site the server's: the loops enter it one by one.
 func (s *Server) adopt(built *site) {
 	built.label()
+	s.registry.mark(built.weights())
 	built.setRates()
 	s.limits.set(&built.config.Limits)
 	s.clients.set(built.config.Limits.ClientConnections, built.config.Limits.ClientPrefix6)
 	s.site.Store(built)
 }
 
-// forgetBackends drops backends that are neither configured nor connected to.
+// forgetBackends drops backends that are neither configured nor connected to. Only while no reload is under way.
 func (s *Server) forgetBackends() {
-	weights := s.site.Load().weights()
-	s.registry.forget(func(b *backend) bool { _, configured := weights[b]; return configured })
+	s.registry.mark(s.site.Load().weights())
+	s.registry.forget()
 }
 
 // portsFor returns the ports of a configuration's listeners: those that are there already, and new ones.

@@ -53,6 +53,10 @@ func (d *watchdog) run(s *Server, shards []*shard) {
 		}
 		if look%looksPerReport == 0 {
 			reports.look(s.registry.all(), engine.Monotonic(), log)
+			if s.reloading.TryLock() { // a configuration that is being compiled names backends that none has yet
+				s.registry.forget()
+				s.reloading.Unlock()
+			}
 		}
 		s.limits.bandwidth.look(shards)
 		for i, h := range shards {
