@@ -14,6 +14,7 @@ var goroutineFiles = []string{
 	"engine/loop.go",
 	"proxy/proxytest/serve.go", // the scripts of a test's backend
 	"proxy/watchdog.go",
+	"tls/workers.go",
 }
 
 // goroutineNote is what stands above the start of a goroutine.
