@@ -97,6 +97,9 @@ var (
 
 // classify turns what crypto/tls returned into an Error. sent is the fatal alert that it sent, 0 for none.
 func classify(err error, sent Alert) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
 	if received := alertIn(err, "remote error"); received != 0 {
 		return &Error{Cause: CauseAlertReceived, Alert: received}
 	}

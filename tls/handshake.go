@@ -34,7 +34,7 @@ type handshake struct {
 	err      error
 }
 
-// outcome is what a step has come to. It travels from the worker to the owner.
+// outcome is what a step has come to: it is over when there is a layer. It travels from the worker to the owner.
 type outcome struct {
 	output []byte    // to be sent
 	layer  *standard // not nil once the handshake is over, well or not
@@ -189,22 +189,17 @@ func (h *handshake) start() {
 			alive = alive && yield(struct{}{})
 			return alive
 		}
-		h.err = h.standard.conn.Handshake()
+		h.err = guarded(h.standard.conn.Handshake)
 	})
 }
 
 // run does one step on the worker's thread.
 func (h *handshake) run(input []byte) (o outcome) {
-	suspended := false
-	if e := guarded(func() {
-		if h.resume == nil {
-			h.start()
-		}
-		h.standard.memory.in = append(h.standard.memory.in, input...)
-		_, suspended = h.resume()
-	}); e != nil {
-		return outcome{err: e}
+	if h.resume == nil {
+		h.start()
 	}
+	h.standard.memory.in = append(h.standard.memory.in, input...)
+	_, suspended := h.resume()
 	o.output = h.out.bytes()
 	h.out = queue{}
 	if suspended {
@@ -220,18 +215,17 @@ func (h *handshake) run(input []byte) (o outcome) {
 // end stops the coroutine, if there is one, on the worker's thread. What it has written is discarded.
 func (h *handshake) end() {
 	if h.stop != nil {
-		_ = guarded(h.stop) // nobody waits for it
+		h.stop()
 	}
 }
 
-// guarded calls f and turns a panic into an error.
-func guarded(f func()) (e *Error) {
+// guarded calls f and turns a panic into an *Error.
+func guarded(f func() error) (err error) {
 	defer func() {
 		// tidy:recover a panic in one handshake, in a callback or in crypto/tls, must not end every other connection
 		if p := recover(); p != nil {
-			e = &Error{Cause: CausePanic, Err: fmt.Errorf("%v\n%s", p, debug.Stack())}
+			err = &Error{Cause: CausePanic, Err: fmt.Errorf("%v\n%s", p, debug.Stack())}
 		}
 	}()
-	f()
-	return nil
+	return f()
 }

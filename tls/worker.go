@@ -166,7 +166,7 @@ func (k *worker) dispose(h *handshake) {
 // step runs a step and tells the owner what came of it.
 func (k *worker) step(h *handshake, input []byte) {
 	o := h.run(input)
-	over := o.layer != nil || o.err != nil
+	over := o.layer != nil
 	k.lock.Lock()
 	end := !over && (h.dropped || k.stopping)
 	switch {
