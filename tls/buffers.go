@@ -82,7 +82,7 @@ func (q *queue) reserve(from Buffers, n int) {
 	if len(q.buffer)+n <= cap(q.buffer) {
 		return
 	}
-	q.move(from, max(q.len()+n, min(2*q.len(), 2*recordMax)))
+	q.move(from, q.len()+max(n, q.len()/2))
 }
 
 // move copies what is there to a buffer with room for size bytes.

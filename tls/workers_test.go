@@ -18,7 +18,6 @@ func serverOf(t *testing.T, change func(*tls.Config)) *Config {
 }
 
 func TestAbandonedHandshakesLeaveNothing(t *testing.T) {
-	const clients = 10_000
 	hello := helloOf(t)
 	for name, fed := range map[string]int{"after a hello": len(hello), "in mid-hello": len(hello) / 2} {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +25,7 @@ func TestAbandonedHandshakesLeaveNothing(t *testing.T) {
 			config := configOf(t, true, Version13)
 			before := runtime.NumGoroutine()
 			peak := int64(0)
-			for range clients {
+			for range abandonedClients {
 				c := o.open(config)
 				c.Feed(hello[:fed])
 				if fed == len(hello) {
@@ -46,7 +45,7 @@ func TestAbandonedHandshakesLeaveNothing(t *testing.T) {
 				t.Errorf("%d goroutines before, %d after", before, after)
 			}
 			s := o.workers.Stats()
-			if want := uint64(clients); fed < len(hello) && (s.Abandoned != 0 || peak != 0) || fed == len(hello) && (s.Abandoned != want || peak < 400) {
+			if want := uint64(abandonedClients); fed < len(hello) && (s.Abandoned != 0 || peak != 0) || fed == len(hello) && (s.Abandoned != want || peak < 400) {
 				t.Errorf("at most %d were in flight; %+v", peak, s)
 			}
 		})
