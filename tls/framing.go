@@ -10,8 +10,6 @@ const (
 	plaintextMax = 16 << 10
 	// ciphertextMax is the most ciphertext in one record: that of TLS 1.2, which allows more than TLS 1.3 does.
 	ciphertextMax = plaintextMax + 2048
-	// recordMax is the length of the longest record.
-	recordMax = headerLength + ciphertextMax
 	// overheadMax bounds what a record adds to its plaintext, as far as memory is set aside for it.
 	overheadMax = 128
 	// FirstBytes is how many bytes of something that is not TLS an Error shows.
