@@ -15,6 +15,7 @@ var goroutineFiles = []string{
 	"proxy/proxytest/serve.go", // the scripts of a test's backend
 	"proxy/watchdog.go",
 	"tls/workers.go",
+	"tls/internal/tlstest/handshake.go", // the client of a test's handshake
 }
 
 // goroutineNote is what stands above the start of a goroutine.
