@@ -200,3 +200,20 @@ func FuzzKeyFile(f *testing.F) {
 		}
 	})
 }
+
+// TestTheDocumentsFileIsRead takes the example of docs/tls.md.
+func TestTheDocumentsFileIsRead(t *testing.T) {
+	text, err := os.ReadFile("../../docs/tls.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example strings.Builder
+	for l := range strings.Lines(string(text)) {
+		if code, ok := strings.CutPrefix(l, "    "); ok {
+			example.WriteString(code)
+		}
+	}
+	if keys, err := ParseFile(example.String()); err != nil || len(keys) != 2 {
+		t.Fatal(len(keys), err)
+	}
+}
