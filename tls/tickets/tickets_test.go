@@ -77,9 +77,9 @@ func contexts(t *testing.T, ring *Ring, c *clock) map[string]*tls.Config {
 		}
 		cas[name] = parsed
 	}
+	certificates := []*tlstest.Pair{pair, authority.Issue(tlstest.Leaf{Names: []string{"a.example"}})}
 	for _, where := range []string{"192.0.2.1:443", "192.0.2.1:8443"} {
-		for i := range 2 {
-			certificate := authority.Issue(tlstest.Leaf{Names: []string{"a.example"}})
+		for i, certificate := range certificates {
 			for caName, ca := range cas {
 				for _, named := range []string{"intermediate", "tls_cipher_policy_1_2_strict_with_1_3"} {
 					config := &tls.Config{Certificates: []tls.Certificate{certificate.TLS}, Time: c.tell}
