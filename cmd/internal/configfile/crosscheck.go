@@ -65,6 +65,14 @@ func (r *reader) checkRules(l *Listener) {
 	for _, shadow := range unreachable(matches) {
 		r.warn(l.Rules[shadow.Index].place, "rules: no request reaches this rule: the one at line %d takes them all", l.Rules[shadow.By].line)
 	}
+	if l.Group == "" {
+		return // whoever leads to no group expects 404
+	}
+	for _, first := range route.Partial(matches) {
+		rule := &l.Rules[first]
+		r.warn(rule.place, "rules: requests of host %s that no rule matches get 404, not group %s; add a rule for the host without further conditions",
+			rule.Match.Host, l.Group)
+	}
 }
 
 // checkGroups looks who leads to which group.

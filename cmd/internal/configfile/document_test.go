@@ -66,6 +66,9 @@ listeners:
         upgrade: true
         allowed-origins: ["https://chat.example.com"]
         group: chat
+      - host: chat.example.com
+        upgrade: false
+        group: app
 
 groups:
   app:
@@ -132,7 +135,8 @@ Each entry of a listener's ` + "`rules`" + `. It has conditions, of which all mu
 const documentMiddle = `
 Which rule counts: one host decides, the exact one, else the wildcard with the longest suffix, else the rules without a host. Within it the longest
 path of which a rule's other conditions hold; of one path the first rule in order. A request whose host has rules, of which none matches, gets 404;
-any other that no rule matches goes to the listener's group, or gets 404 where it has none. A rule that no request can reach is a warning.
+any other that no rule matches goes to the listener's group, or gets 404 where it has none. A rule that no request can
+reach is a warning, and so is a host some of whose requests get 404 beside a listener's group.
 
 %s
 It may have these settings different from its listener's: %s. Until the head of a request is whole, the listener's count.

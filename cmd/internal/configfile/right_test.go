@@ -96,7 +96,7 @@ listeners:
         via: true
       - {path: /x, answer: {status: 204, headers: {X-A: "{id}"}}}
       - {path: /y, answer: {body: ""}}
-      - {redirect: https}
+      - {host: "*.example.com", redirect: https}
   - {address: "127.0.0.1:81", rules: [{redirect: {status: 308, location: /new}}]}
 groups:
   app:
@@ -133,7 +133,7 @@ func wantEverything() *File {
 					},
 					{Match: route.Match{Path: "/x"}, Answer: &Answer{Status: 204, Headers: []proxy.HeaderEdit{{Name: "X-A", Value: "{id}"}}}},
 					{Match: route.Match{Path: "/y"}, Answer: &Answer{Status: 200, Body: Body{Body: proxy.Body{Bytes: []byte{}}}}},
-					{Redirect: &proxy.RedirectConfig{Status: 302, Location: "https://{host-name}{uri}"}},
+					{Match: route.Match{Host: "*.example.com"}, Redirect: &proxy.RedirectConfig{Status: 302, Location: "https://{host-name}{uri}"}},
 				},
 			},
 			{Address: netip.MustParseAddrPort("127.0.0.1:81"), Rules: []Rule{{Redirect: &proxy.RedirectConfig{Status: 308, Location: "/new"}}}},
@@ -259,6 +259,9 @@ func TestWarnings(t *testing.T) {
 		{"listeners: [{address: \":80\"}, {address: \":81\", group: a}]" + groups, "1:13: warning: listeners: neither group nor rules; every request gets 404"},
 		{"listeners: [{address: \":80\", group: a}]\ngroups: {a: {servers: [a:1]}, b: {servers: [a:1]}}", "2:31: warning: group b: no listener and no rule leads to it"},
 		{"listeners: [{address: \":80\", group: a}]\ngroups: {a: {servers: [\"a:1,weight=0\", {address: a:2, weight: 0}]}}", "2:10: warning: group a: every server has weight 0; its requests get 503"},
+		{"listeners: [{address: \":80\", group: a, rules: [{host: B.example, path: /x, group: a}, {host: b.example, upgrade: true, group: a}, {host: c.example, redirect: https}]}]" + groups,
+			"1:48: warning: rules: requests of host B.example that no rule matches get 404, not group a; add a rule for the host without further conditions"},
+		{"listeners: [{address: \":80\", rules: [{host: b.example, path: /x, group: a}]}]" + groups, ""},
 		{"timeouts: {connect-timeout: 20s}", "1:29: warning: connect-timeout is more than connect-total-timeout: behind a server that does not answer no other one is tried"},
 		{"listeners: [{address: \":80\", connect-total-timeout: 4s, rules: [{group: a, connect-timeout: 3s}, {path: /x, group: a, connect-timeout: 6s}]}]" + groups,
 			"1:53: warning: connect-timeout is more than connect-total-timeout: behind a server that does not answer no other one is tried\n" +
