@@ -5,63 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"culvert/cmd/internal/settings"
-	"culvert/proxy/route"
 )
-
-// Advice returns what a check recommends beyond the problems: at most one warning.
-func (f *File) Advice() Problems {
-	open := 0
-	var first place
-	count := func(at place) {
-		if open == 0 || at.line < first.line || at.line == first.line && at.column < first.column {
-			first = at
-		}
-		open++
-	}
-	for i := range f.Listeners {
-		l := &f.Listeners[i]
-		covered := false
-		for j := range l.Rules {
-			rule := &l.Rules[j]
-			covered = covered || rule.takesAllUpgrades()
-			if rule.Group != "" && rule.takesUpgrades() && len(rule.AllowedOrigins) == 0 && !rule.AnyOrigin {
-				count(rule.place)
-			}
-		}
-		if l.Group != "" && !covered {
-			count(l.place)
-		}
-	}
-	if open == 0 {
-		return nil
-	}
-	return Problems{{File: f.Name, Line: first.line, Column: first.column, Warning: true, Message: fmt.Sprintf(
-		"a page of any origin may open a WebSocket with its visitor's cookies, by %s without allowed-origins, the first of them here; list the origins that may, or say any",
-		counted(open, "rule or listener", "rules or listeners"))}}
-}
-
-// takesUpgrades reports whether an upgrade, which is a GET (RFC 6455 4.1), can follow the rule.
-func (rule *Rule) takesUpgrades() bool {
-	m := &rule.Match
-	return m.Upgrade != route.NoUpgrades && (len(m.Methods) == 0 || slices.Contains(m.Methods, "GET"))
-}
-
-// takesAllUpgrades reports whether no upgrade is left for the listener's own group.
-func (rule *Rule) takesAllUpgrades() bool {
-	m := &rule.Match
-	return m.Host == "" && (m.Path == "" || m.Path == "/") && m.Upgrade != route.NoUpgrades &&
-		len(m.Methods)+len(m.Headers)+len(m.Cookies)+len(m.Query)+len(m.Subprotocols) == 0
-}
 
 // Check is the command check: it loads a file, says all that is wrong with it, and reports whether nothing is. For
 // programs, it says so as one JSON object.
 func Check(name string, asJSON bool, stdout, stderr io.Writer) bool {
 	file, problems := Load(name)
 	if file != nil {
-		problems = append(append(problems, file.together()...), file.Advice()...).sorted()
+		advice := file.Advice
+		if asJSON {
+			advice = file.AdviceApart
+		}
+		problems = append(append(problems, file.together()...), advice()...).sorted()
 	}
 	sound := len(problems.Errors()) == 0
 	if asJSON {

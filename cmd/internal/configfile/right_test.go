@@ -278,31 +278,6 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestAdvice: origins are asked for where an upgrade could come from any page.
-func TestAdvice(t *testing.T) {
-	const advice = "warning: a page of any origin may open a WebSocket with its visitor's cookies, by %s without allowed-origins, the first of them here; list the origins that may, or say any"
-	for _, c := range []struct{ listener, where, who string }{
-		{"group: a", "1:13", "1 rule or listener"},
-		{"rules: [{group: a}]", "1:38", "1 rule or listener"},
-		{"group: a, rules: [{group: a, path: /x}, {group: a, path: /y}]", "1:13", "3 rules or listeners"},
-		{"group: a, rules: [{group: a, allowed-origins: any}]", "", ""},
-		{"group: a, rules: [{group: a, allowed-origins: [same-host]}]", "", ""},
-		{"group: a, rules: [{path: /x, group: a, allowed-origins: [same-host]}]", "1:13", "1 rule or listener"},
-		{"group: a, rules: [{upgrade: true, answer: {status: 403}}]", "", ""},
-		{"group: a, rules: [{upgrade: false, group: a}]", "1:13", "1 rule or listener"},
-		{"rules: [{upgrade: false, group: a}, {method: POST, group: a}, {redirect: https}]", "", ""},
-	} {
-		f := read(t, "listeners: [{address: \":80\", "+c.listener+"}]\ngroups: {a: {servers: [a:1]}}")
-		want := ""
-		if c.where != "" {
-			want = "c:" + c.where + ": " + fmt.Sprintf(advice, c.who)
-		}
-		if got := f.Advice().Error(); got != want {
-			t.Errorf("%s: it says\n%s\nand should say\n%s", c.listener, got, want)
-		}
-	}
-}
-
 // TestBodiesAreFoundFromTheFile: not from where one happens to stand.
 func TestBodiesAreFoundFromTheFile(t *testing.T) {
 	folder := t.TempDir()
