@@ -37,7 +37,7 @@ func BodyPath(config, body string) string {
 }
 
 func parseWith(data []byte, name string, readFile func(string) ([]byte, error)) (*File, Problems) {
-	r := &reader{name: name, readFile: readFile}
+	r := &reader{name: name, readFile: readFile, known: allKeys()}
 	file := &File{Name: name}
 	if root := r.root(data); root != nil {
 		readMapping(r, root, rootFields(), file)

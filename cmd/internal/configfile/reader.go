@@ -13,6 +13,7 @@ import (
 type reader struct {
 	name     string
 	readFile func(name string) ([]byte, error) // a body's, by its path as written
+	known    *knownKeys
 	problems Problems
 	rules    int
 	servers  int
@@ -43,9 +44,6 @@ type field[T any] struct {
 	nullable bool
 }
 
-// maxKeysListed is how many keys are worth listing where one is unknown.
-const maxKeysListed = 12
-
 // readMapping reads a mapping by the table of its fields. It returns the values by key, and whether it was a mapping.
 func readMapping[T any](r *reader, n *node, fields []field[T], to *T) (map[string]*node, bool) {
 	if n.kind != mapping {
@@ -56,7 +54,7 @@ func readMapping[T any](r *reader, n *node, fields []field[T], to *T) (map[strin
 	for _, e := range n.entries {
 		i := slices.IndexFunc(fields, func(f field[T]) bool { return f.key == e.key })
 		if i < 0 {
-			r.unknownKey(e, keysOf(fields))
+			r.unknownKey(e, keysOf(fields), containerOf(to, keysOf(fields)))
 			continue
 		}
 		if e.value.kind == null && fields[i].nullable {
@@ -74,48 +72,6 @@ func keysOf[T any](fields []field[T]) []string {
 		keys[i] = f.key
 	}
 	return keys
-}
-
-// unknownKey says what may have been meant.
-func (r *reader) unknownKey(e entry, keys []string) {
-	text := "unknown key " + shownKey(e.key)
-	if len(r.problems) > 10*maxProblems { // nobody will be told
-		r.fail(e.place, "%s", text)
-		return
-	}
-	if home := homeOf(e.key); home != "" {
-		r.fail(e.place, "%s here; it belongs to %s", text, home)
-		return
-	}
-	if near := r.nearest(e.key, keys); near != "" {
-		r.fail(e.place, "%s, did you mean %s?", text, near)
-		return
-	}
-	if len(keys) > maxKeysListed {
-		r.fail(e.place, "%s; docs/configuration.md lists what is known here", text)
-		return
-	}
-	r.fail(e.place, "%s; allowed: %s", text, strings.Join(keys, ", "))
-}
-
-// homeOf names the section that a setting belongs to; "": it is none.
-func homeOf(key string) string {
-	switch key {
-	case "listen":
-		return "listeners, as an address"
-	case "backend":
-		return "groups, as a server"
-	}
-	for _, s := range sections() {
-		if !slices.ContainsFunc(s.flags, func(f settings.Flag) bool { return f.Name == key }) {
-			continue
-		}
-		if slices.Contains(listenerOnly, key) {
-			return s.name + ", or to a listener"
-		}
-		return s.name
-	}
-	return ""
 }
 
 // shownKey quotes a key as values are quoted, but for the blanks and colons that only a value would need quotes for.
