@@ -13,6 +13,7 @@ import (
 
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
+	"culvert/proxy/limit"
 )
 
 // flagsDoc is the document that is made from the settings, as seen from this package.
@@ -60,12 +61,19 @@ variable counts as none. A list that is given by flags replaces the one of its v
 - **Lists.** A flag is repeated, one value each; any other flag is given once. In a variable, values are separated by blanks or semicolons (not by
   commas, since a backend's weight follows one): ` + "`CULVERT_BACKEND=\"10.0.0.1:80,weight=2; 10.0.0.2:80\"`" + `.
 - **Durations** have a unit: ` + "`500ms`, `60s`, `1m30s`" + `. A bare number is refused, except 0.
-- **Sizes** are in bytes, or in ` + "`KiB` and `MiB`" + `.
+- **Sizes** are in bytes, or in ` + "`KiB`, `MiB` and `GiB`" + `.
 - **Addresses** to listen on are numeric. ` + "`:8080` and `[::]:8080`" + ` take IPv4 too; any other IPv6 address is only itself.
 
 A wrong value is one line on standard error that names the setting, says why, and what is allowed. Nothing is started
 then. A variable that looks like a mistyped setting is a warning in the log.
 `
+
+const docSpecs = `
+## The sizes of an instance
+
+What ` + "`--spec`" + ` sets, where it is not given itself:
+
+%s`
 
 const docEnding = `
 ## Backends by name
@@ -135,7 +143,18 @@ func flagsDocument() string {
 		}
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 	}
+	fmt.Fprintf(&b, docSpecs, specsTable())
 	fmt.Fprintf(&b, docEnding, demoDefaults())
+	return b.String()
+}
+
+// specsTable lists the sizes of an instance.
+func specsTable() string {
+	var b strings.Builder
+	b.WriteString("| name | `--max-connections` | `--max-new-connections` (per second) | `--max-requests` (per second) |\n| --- | ---: | ---: | ---: |\n")
+	for _, s := range limit.Specs() {
+		fmt.Fprintf(&b, "| `%s` | %d | %d | %d |\n", s.Name, s.MaxConnections, s.NewConnectionsPerSecond, s.RequestsPerSecond)
+	}
 	return b.String()
 }
 

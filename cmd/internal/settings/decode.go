@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"culvert/proxy/limit"
 )
 
 // schema is the grammar of the command run, taken apart once: what is said of a setting there holds wherever else its
@@ -136,10 +138,10 @@ func (i *Invocation) originOf(flag Flag) string {
 	case given:
 		return "--" + flag.Name
 	}
-	if l := i.Settings.Limits; specs[l.Spec] != (spec{}) {
-		switch flag.Name {
-		case "max-connections", "max-new-connections", "max-requests":
-			return "spec " + l.Spec
+	switch flag.Name {
+	case "max-connections", "max-new-connections", "max-requests":
+		if _, ok := limit.Lookup(i.Settings.Limits.Spec); ok {
+			return "spec " + i.Settings.Limits.Spec
 		}
 	}
 	return "default"

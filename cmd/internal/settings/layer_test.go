@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"culvert/proxy/limit"
 )
 
 func someLayer() *Layer {
@@ -103,13 +105,15 @@ func TestSpecs(t *testing.T) {
 	}
 	words := Flags(Run)
 	i := slices.IndexFunc(words, func(f Flag) bool { return f.Name == "spec" })
-	for _, word := range words[i].Words {
-		if _, known := specs[word]; !known && word != "none" {
-			t.Errorf("%s is allowed and sets nothing", word)
-		}
+	want := []string{"none"}
+	for _, s := range limit.Specs() {
+		want = append(want, s.Name)
 	}
-	if len(words[i].Words) != len(specs)+1 {
-		t.Errorf("%d words, %d specs", len(words[i].Words), len(specs))
+	if !slices.Equal(words[i].Words, want) {
+		t.Errorf("allowed are %q, and there are %q", words[i].Words, want)
+	}
+	if !strings.Contains(HelpText(Run), "docs/flags.md has their numbers") {
+		t.Error("the help does not say where the numbers are")
 	}
 }
 

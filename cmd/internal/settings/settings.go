@@ -33,7 +33,7 @@ type Settings struct {
 // Config is where the configuration file is.
 type Config struct {
 	Config      ConfigFile `default:"off" placeholder:"FILE" allowed:"a file, or off" help:"Read listeners, groups, rules and settings from this YAML file; a flag or a variable overrides its setting there."`
-	WatchConfig bool       `default:"false" placeholder:"BOOL" help:"Reload when the configuration file changes."`
+	WatchConfig bool       `default:"false" placeholder:"BOOL" help:"Reload when the configuration file changes. Files that it names, as body-file does, are read at a reload, and not watched."`
 }
 
 // ConfigFile names the configuration file; "": none.
@@ -60,7 +60,7 @@ type Timeouts struct {
 
 // Limits bound what the proxy takes of the machine.
 type Limits struct {
-	Spec                       string `default:"none" placeholder:"NAME" words:"none slb.s1.small slb.s2.small slb.s2.medium slb.s3.small slb.s3.medium slb.s3.large slb.s3.xlarge slb.s3.xxlarge" help:"Size of the instance: sets --max-connections, --max-new-connections and --max-requests where they are not given."`
+	Spec                       string `default:"none" placeholder:"NAME" words:"none slb.s1.small slb.s2.small slb.s2.medium slb.s3.small slb.s3.medium slb.s3.large slb.s3.xlarge slb.s3.xxlarge" help:"Size of the instance: sets --max-connections, --max-new-connections and --max-requests where they are not given; docs/flags.md has their numbers."`
 	Loops                      int    `default:"0" placeholder:"LOOPS" min:"1" max:"256" zero:"one per CPU" help:"Event loops; a container's CPU limit counts as its number of CPUs."`
 	ReadBuffer                 int    `type:"size" default:"64KiB" placeholder:"SIZE" min:"4KiB" max:"1MiB" help:"Each loop's one read buffer, and the most that is held per direction of a tunnel."`
 	BufferMemory               int    `type:"size" default:"0" placeholder:"SIZE" min:"1MiB" max:"1024GiB" zero:"a quarter of the machine's or container's memory" help:"What all loops together hold for slow receivers; then requests get 503 and the longest-stalled tunnels end."`
