@@ -210,6 +210,9 @@ func (i *Invocation) check() error {
 	if err := i.checkSite(); err != nil {
 		return err
 	}
+	if i.WatchConfig && i.ConfigFile == "" {
+		return i.wrong("watch-config", "", "there is no configuration file to watch; name it by --config")
+	}
 	listen := i.Settings.Listeners.Listen
 	for n, address := range listen {
 		if address.Port() != 0 && slices.Contains(listen[:n], address) {
