@@ -103,7 +103,7 @@ var (
 	descUtilisation    = description("limit_utilisation_ratio", "How much of a limit of the instance is used, 0 to 1; of rates, over the last second or so.", "limit")
 	descUncounted      = description("client_limit_uncounted_total", "Connections or requests let through without being counted because the table of clients was full.", "limit")
 	descReloads        = description("reloads_total", "Configurations taken over since the start.")
-	descRefused        = description("reloads_refused_total", "Configurations that were wrong, or could not be taken over: nothing has changed.")
+	descRefused        = description("reloads_refused_total", "Configurations that were wrong, or could not be taken over: the old one stays.")
 	descSites          = description("configurations_held", "Configurations in memory: the present one, and those not collected yet.")
 	descInfo           = description("build_info", "Always 1; the labels name the build.", "version")
 	descShuttingDown   = description("shutting_down", "1 from the moment a shutdown was asked for.")

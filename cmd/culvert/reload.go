@@ -32,7 +32,7 @@ type reloader struct {
 
 // reloadReport is what came of a reload.
 type reloadReport struct {
-	// Problems are why nothing has changed, a line each; none: the configuration was taken over.
+	// Problems are why the old configuration stays, a line each; none: the configuration was taken over.
 	Problems []string `json:"problems,omitempty"`
 	// Warnings are of the new configuration.
 	Warnings []string `json:"warnings,omitempty"`
@@ -85,7 +85,7 @@ func (r *reloader) reload(ctx context.Context, by string) *reloadReport {
 	}
 	if len(report.Problems) > 0 {
 		r.server.ReloadRefused()
-		r.log.Error().Str("by", by).Msg("the configuration is not taken over: nothing has changed")
+		r.log.Error().Str("by", by).Msg("the configuration is not taken over: the old one stays")
 	} else {
 		r.log.Info().Str("by", by).Int("listeners", report.Listeners).Int("groups", report.Groups).Int("rules", report.Rules).
 			Msg("the configuration is taken over")
@@ -131,7 +131,7 @@ func fixed(i *settings.Invocation) map[string]any {
 	l := &i.Settings.Limits
 	return map[string]any{
 		"loops": l.Loops, "read-buffer": l.ReadBuffer, "buffer-memory": l.BufferMemory, "splice-pipes": l.SplicePipes,
-		"notsent-lowat": l.NotsentLowat, "source": i.Sources, "admin": i.Settings.Admin.Admin, "watch-config": i.WatchConfig,
+		"notsent-lowat": l.NotsentLowat, "source": i.Sources, "backlog": i.Settings.Listeners.Backlog, "admin": i.Settings.Admin.Admin, "watch-config": i.WatchConfig,
 		"log-level": i.Settings.Logs.LogLevel, "log-format": i.Settings.Logs.LogFormat, "access-log": i.Settings.Logs.AccessLog,
 	}
 }

@@ -9,9 +9,12 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"culvert/cmd/internal/settings"
 )
 
 // answers is a configuration whose every answer is one text.
@@ -125,7 +128,7 @@ func TestABadFileChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := runToEnd(t, nil, "reload", "--admin", p.admin())
-	if r.status != exitUsage || !strings.Contains(r.stderr, "the file cannot be read") || !strings.HasSuffix(r.stderr, "culvert: not reloaded: nothing has changed\n") || r.stdout != "" {
+	if r.status != exitUsage || !strings.Contains(r.stderr, "the file cannot be read") || !strings.HasSuffix(r.stderr, "culvert: not reloaded: the old configuration stays\n") || r.stdout != "" {
 		t.Errorf("reload of a file that is gone: %+v", r)
 	}
 	p.wantAnswer("first")
@@ -146,7 +149,7 @@ func TestReloadByTheCommand(t *testing.T) {
 	p.wantAnswer("second")
 	rewrite(t, file, strings.ReplaceAll(answers("third"), "127.0.0.1:0\n    rules", "192.0.2.77:80\n    rules"))
 	r = runToEnd(t, nil, "reload", "--admin", p.admin())
-	if r.status != exitFailed || !strings.Contains(r.stderr, "cannot assign requested address") || !strings.HasSuffix(r.stderr, "culvert: not reloaded: nothing has changed\n") {
+	if r.status != exitFailed || !strings.Contains(r.stderr, "cannot assign requested address") || !strings.HasSuffix(r.stderr, "culvert: not reloaded: the old configuration stays\n") {
 		t.Errorf("reload with an address that is not ours: %+v", r)
 	}
 	p.wantAnswer("second")
@@ -155,6 +158,42 @@ func TestReloadByTheCommand(t *testing.T) {
 	p.wantStatus(exitOK)
 	if r = runToEnd(t, nil, "reload", "--admin", admin); r.status != exitFailed || !strings.Contains(r.stderr, "nobody answers at the admin port "+admin) || strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("reload of nobody: %+v", r)
+	}
+}
+
+// TestWhatCountsAtTheNextStart: each such setting is named when it changes, and so is it in the document.
+func TestWhatCountsAtTheNextStart(t *testing.T) {
+	parsed := func(line string) *settings.Invocation {
+		i, err := settings.Parse(strings.Fields("--backend a:1 --config c "+line), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	started := parsed("")
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := []string{
+		"access-log=off", "admin=off", "backlog=7", "buffer-memory=2MiB", "log-format=json", "log-level=warn", "loops=3",
+		"notsent-lowat=4KiB", "read-buffer=8KiB", "source=192.0.2.1", "splice-pipes=2", "watch-config=true",
+	}
+	if len(changes) != len(fixed(started)) {
+		t.Errorf("%d settings change, and %d are fixed", len(changes), len(fixed(started)))
+	}
+	for _, change := range changes {
+		name, _, _ := strings.Cut(change, "=")
+		if got := changedFixed(started, parsed("--"+change)); !slices.Equal(got, []string{name}) {
+			t.Errorf("--%s: %q need a restart", change, got)
+		}
+		_, list, _ := strings.Cut(string(text), "Settings that count at the next start only")
+		if list, _, _ = strings.Cut(list, "\n- "); !strings.Contains(list, "`"+name+"`") {
+			t.Errorf("docs/configuration.md does not name %s", name)
+		}
+	}
+	if got := changedFixed(started, parsed("--idle-timeout=7s")); len(got) > 0 {
+		t.Errorf("%q need a restart", got)
 	}
 }
 

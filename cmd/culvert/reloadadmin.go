@@ -71,7 +71,7 @@ func askReload(i *settings.Invocation, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "warning: %s has changed, which counts at the next start only\n", name)
 	}
 	if len(report.Problems) > 0 {
-		_, _ = fmt.Fprintln(stderr, "culvert: not reloaded: nothing has changed")
+		_, _ = fmt.Fprintln(stderr, "culvert: not reloaded: the old configuration stays")
 		if report.wrong {
 			return exitUsage
 		}

@@ -93,15 +93,16 @@ groups:
 
 The file is read again on SIGHUP, when ` + "`culvert reload`" + ` asks for it, and, with ` + "`--watch-config`" + `, when it has changed and is left
 alone for a second. Backends' names are resolved again then. Write a file beside it and rename it: a file that is half written may make sense.
+The files of ` + "`body-file`" + ` are read at a start and at a reload only: a change of one of them alone is not noticed, also not by ` + "`--watch-config`" + `.
 
-- It is taken over whole or not at all. If anything is wrong, or an address cannot be bound, nothing changes and the log says why.
+- It is taken over whole or not at all. If anything is wrong, or an address cannot be bound, the old one stays and the log says why.
 - From then on every new request is decided by the new file, also on a connection that was there before. A request whose head had come goes on by the old one.
 - No tunnel is touched. It keeps the timeouts that it began with.
 - A server is the same one if its group and address are: its counts go on, whatever becomes of its weight or name. One that is gone gets no more requests;
   its tunnels live on.
 - A new listener's address is bound before anything else changes. A listener that is gone stops accepting; its idle connections are closed, its
   requests are finished, its tunnels live on.
-- Flags and variables still override the file. Settings that count at the next start only are named in the answer: ` + "`loops`, `read-buffer`, `buffer-memory`,\n  `splice-pipes`, `notsent-lowat`, `source`, `admin`, `watch-config`, `log-level`, `log-format` and `access-log`" + `.
+- Flags and variables still override the file. Settings that count at the next start only are named in the answer: ` + "`loops`, `read-buffer`, `buffer-memory`,\n  `splice-pipes`, `notsent-lowat`, `backlog`, `source`, `admin`, `watch-config`, `log-level`, `log-format` and `access-log`" + `.
 - Reaching a limit drops what is new (` + "`culvert_dropped_total`" + `) and touches nothing that lives.
 
 ## How it is read
