@@ -17,7 +17,7 @@ import (
 const fewTunnels = 500
 
 // warn tells of settings that are allowed and yet will surprise.
-func (p *preparation) warn() {
+func (p *preparation) warn(siteInFile bool) {
 	log := &p.service.logs.errors
 	if bound, most := p.config.Limits.Connections, proxy.MaxTunnels(&p.config); bound > most {
 		log.Warn().Int("max_connections", bound).Int("tunnels_max", most).Uint64("descriptors", p.descriptors).
@@ -30,9 +30,8 @@ func (p *preparation) warn() {
 	if !p.admin.Off && !p.admin.Address.Addr().IsLoopback() {
 		log.Warn().Stringer("admin", p.admin.Address).Msg("the admin port asks for no password: anyone who reaches it can read the metrics")
 	}
-	if t := &p.config.Timeouts; t.Connect > t.ConnectTotal {
-		log.Warn().Stringer("connect_timeout", t.Connect).Stringer("connect_total_timeout", t.ConnectTotal).
-			Msg("--connect-timeout is more than --connect-total-timeout: behind a backend that does not answer no other one is tried")
+	if siteInFile {
+		return // the file's warnings have told the rest, with its places
 	}
 	for _, g := range p.config.Groups {
 		if !slices.ContainsFunc(g.Backends, func(b proxy.BackendConfig) bool { return b.Weight > 0 }) {

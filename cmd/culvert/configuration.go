@@ -56,7 +56,7 @@ func withConfig(i *settings.Invocation) (with *settings.Invocation, file *config
 		return nil, nil, []string{"culvert: " + err.Error()}
 	}
 	for _, p := range problems {
-		with.Warnings = append(with.Warnings, p.String())
+		with.Warnings = append(with.Warnings, p.Plain())
 	}
 	return with, file, nil
 }

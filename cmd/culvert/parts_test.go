@@ -263,21 +263,23 @@ func TestWarnings(t *testing.T) {
 	p := &preparation{
 		config: proxy.Config{
 			Limits: proxy.InstanceLimits{Connections: 1 << 40}, Groups: []proxy.GroupConfig{{Backends: []proxy.BackendConfig{{Weight: 0}}}},
-			Policy: proxy.Policy{Timeouts: proxy.Timeouts{Connect: 2 * time.Second, ConnectTotal: time.Second}},
 		},
 		admin: settings.AdminAddress{Address: netip.MustParseAddrPort("[::]:9900")},
 	}
 	p.service.logs.errors = zerolog.New(&log)
-	p.warn()
-	for _, want := range []string{"--max-connections is more", "asks for no password", "every backend has weight 0", "--connect-timeout is more"} {
+	p.warn(false)
+	for _, want := range []string{"--max-connections is more", "asks for no password", "every backend has weight 0"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, log.String())
 		}
 	}
 	log.Reset()
+	if p.warn(true); strings.Contains(log.String(), "weight 0") {
+		t.Errorf("told beside the file's own warning: %s", log.String())
+	}
+	log.Reset()
 	p.config.Limits.Connections, p.config.Groups[0].Backends[0].Weight, p.admin.Off = 1, 1, true
-	p.config.Timeouts.Connect = time.Second
-	p.warn()
+	p.warn(false)
 	if log.Len() > 0 {
 		t.Errorf("warned without cause: %s", log.String())
 	}

@@ -64,7 +64,10 @@ func askReload(i *settings.Invocation, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "culvert: %v\n", err)
 		return exitFailed
 	}
-	for _, line := range append(report.Warnings, report.Problems...) {
+	for _, line := range report.Warnings {
+		_, _ = fmt.Fprintf(stderr, "warning: %s\n", line)
+	}
+	for _, line := range report.Problems {
 		_, _ = fmt.Fprintln(stderr, line)
 	}
 	for _, name := range report.NeedsRestart {

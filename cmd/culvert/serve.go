@@ -85,6 +85,6 @@ func prepare(i *settings.Invocation, listeners []proxy.ListenerConfig, groups []
 	for _, warning := range i.Warnings {
 		log.Warn().Msg(warning)
 	}
-	p.warn()
+	p.warn(i.SiteInFile())
 	return p, nil
 }

@@ -34,7 +34,7 @@ func Check(name string, asJSON bool, stdout, stderr io.Writer) bool {
 	return sound
 }
 
-// together returns what is wrong with the file's settings together with the defaults of all others.
+// together returns what is wrong, or to be doubted, with the file's settings together with the defaults of all others.
 func (f *File) together() Problems {
 	args := []string{"--config=" + f.Name}
 	if !f.HasSite() {
@@ -42,23 +42,34 @@ func (f *File) together() Problems {
 	}
 	invocation, err := settings.Parse(args, nil)
 	if err == nil {
-		_, err = invocation.With(f.Layer())
+		invocation, err = invocation.With(f.Layer())
 	}
 	if err == nil {
-		return nil
+		var doubts Problems
+		for _, d := range invocation.Doubts() {
+			doubts = append(doubts, f.doubt(f.placeOf(d.Flag), d.Message))
+		}
+		return doubts
 	}
 	problem := Problem{File: f.Name, Message: printable(err.Error())}
 	if wrong := (*settings.Error)(nil); errors.As(err, &wrong) {
-		for _, s := range f.Settings {
-			if s.Flag == wrong.Flag {
-				problem.Line, problem.Column = s.line, s.column
-			}
-		}
+		at := f.placeOf(wrong.Flag)
+		problem.Line, problem.Column = at.line, at.column
 		bare := *wrong
 		bare.Place, bare.Argument = "", true // a key of the file, and no flag
 		problem.Message = printable(bare.Error())
 	}
 	return Problems{problem}
+}
+
+// placeOf returns where the file says a setting; zero: nowhere.
+func (f *File) placeOf(flag string) place {
+	for _, s := range f.Settings {
+		if s.Flag == flag {
+			return s.place
+		}
+	}
+	return place{}
 }
 
 // summary counts what the file has.

@@ -186,21 +186,22 @@ func with(s settings.Settings, others []Setting) settings.Settings {
 	return s
 }
 
-// checkTimeouts looks whether each attempt to connect fits into all of them, wherever a file says one of both.
+// checkTimeouts looks whether each attempt to connect fits into all of them, wherever a listener or a rule says one of
+// both. The settings of the whole are doubted by package settings, which knows what flags say.
 func (r *reader) checkTimeouts(f *File) {
 	check := func(s *settings.Settings, said []Setting) {
-		if s.Timeouts.Connect <= s.Timeouts.ConnectTotal {
+		doubt := settings.ConnectDoubt(s)
+		if doubt == "" {
 			return
 		}
 		for _, one := range said {
 			if one.Flag == "connect-timeout" || one.Flag == "connect-total-timeout" {
-				r.warn(one.place, "connect-timeout is more than connect-total-timeout: behind a server that does not answer no other one is tried")
+				r.warn(one.place, "%s", doubt)
 				return
 			}
 		}
 	}
 	global := with(defaults(), f.Settings)
-	check(&global, f.Settings)
 	for i := range f.Listeners {
 		l := &f.Listeners[i]
 		own := global

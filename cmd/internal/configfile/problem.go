@@ -29,6 +29,12 @@ func (p Problem) String() string {
 	return text + p.Message
 }
 
+// Plain returns the same without saying that it is a warning, for those who say it in another way.
+func (p Problem) Plain() string {
+	p.Warning = false
+	return p.String()
+}
+
 // Where names a place.
 func Where(file string, line, column int) string {
 	if strings.ContainsFunc(file, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }) {

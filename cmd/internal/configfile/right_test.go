@@ -263,6 +263,9 @@ func TestWarnings(t *testing.T) {
 			"1:48: warning: rules: requests of host B.example that no rule matches get 404, not group a; add a rule for the host without further conditions"},
 		{"listeners: [{address: \":80\", rules: [{host: b.example, path: /x, group: a}]}]" + groups, ""},
 		{"timeouts: {connect-timeout: 20s}", "1:29: warning: connect-timeout is more than connect-total-timeout: behind a server that does not answer no other one is tried"},
+		{"http: {max-request-line: 64KiB}", "1:26: warning: max-request-line is more than max-head, which bounds the first line too"},
+		{"http: {max-head: 4KiB}", "1:18: warning: max-request-line is more than max-head, which bounds the first line too"},
+		{"http: {max-head: 8KiB}", ""},
 		{"listeners: [{address: \":80\", connect-total-timeout: 4s, rules: [{group: a, connect-timeout: 3s}, {path: /x, group: a, connect-timeout: 6s}]}]" + groups,
 			"1:53: warning: connect-timeout is more than connect-total-timeout: behind a server that does not answer no other one is tried\n" +
 				"1:136: warning: connect-timeout is more than connect-total-timeout: behind a server that does not answer no other one is tried"},
@@ -272,6 +275,9 @@ func TestWarnings(t *testing.T) {
 			"1:92: warning: rewrite-path: it has no effect, since this rule asks no server\n1:110: warning: rewrite-host: it has no effect, since this rule asks no server\n1:130: warning: request-headers: it has no effect, since this rule asks no server"},
 	} {
 		f, problems := Parse([]byte(c.text), "c")
+		if f != nil {
+			problems = append(problems, f.together()...).sorted()
+		}
 		if got := strings.ReplaceAll(problems.Error(), "c:", ""); got != c.want || f == nil {
 			t.Errorf("of\n%s\nit says\n%s\nand should say\n%s", c.text, got, c.want)
 		}

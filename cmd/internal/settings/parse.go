@@ -31,7 +31,7 @@ type Invocation struct {
 	JSON bool
 	// Admin is the admin port that Reload talks to.
 	Admin AdminAddress
-	// Warnings tell of what was ignored and was perhaps meant, one line each.
+	// Warnings tell of what was ignored and was perhaps meant, and of doubts, one line each.
 	Warnings []string
 
 	args, environ []string
@@ -87,6 +87,9 @@ func understand(args, environ []string, file *Layer) (*Invocation, error) {
 		return nil, err
 	}
 	i.Warnings = variables.misspelt()
+	for _, doubt := range i.Doubts() {
+		i.Warnings = append(i.Warnings, doubt.String())
+	}
 	return i, nil
 }
 
