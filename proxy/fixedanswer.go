@@ -13,6 +13,7 @@ type fixedAnswer struct {
 	status   int
 	phrase   string
 	location template // of a redirect
+	ofHost   bool     // the location has the request's host in it
 	edits    *headEdits
 	kind     string // media type
 	body     []byte
@@ -46,7 +47,7 @@ func newRedirect(c *RedirectConfig) (*fixedAnswer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("location: %w", err)
 	}
-	return &fixedAnswer{status: c.Status, phrase: phraseOf(c.Status), location: location}, nil
+	return &fixedAnswer{status: c.Status, phrase: phraseOf(c.Status), location: location, ofHost: location.has(varHost) || location.has(varHostName)}, nil
 }
 
 func newFixedAnswer(c *AnswerConfig) (*fixedAnswer, error) {

@@ -58,6 +58,10 @@ func (x *exchange) judgeAccess(head *http1.RequestHead) bool {
 		x.record.detail = r.name
 		x.refuse(EndOrigin, engine.SideClient)
 		return false
+	case r.fixed != nil && r.fixed.ofHost && len(head.Host()) == 0: // HTTP/1.0
+		x.record.detail = "no-host"
+		x.refuse(EndBadRequest, engine.SideClient)
+		return false
 	case r.rate != nil && !r.rate.Allow(x.shard.loop.Now()):
 		return x.dropRequest(dropRuleRequests)
 	}

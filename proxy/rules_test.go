@@ -122,6 +122,21 @@ var ruleCases = []ruleCase{
 		log: "request 308 fixed-answer proxy",
 	},
 	{
+		name:    "a redirect to a host that the request does not name",
+		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 302, Location: "https://{host-name}{uri}"}},
+		request: "GET / HTTP/1.0¶¶", got: []string{"HTTP/1.1 400 Bad Request\r\n"}, ungot: []string{"Location"}, log: "request 400 bad-request client no-host",
+	},
+	{
+		name:    "the same, with its port",
+		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 302, Location: "https://{host}/"}},
+		request: "GET / HTTP/1.0¶¶", got: []string{"HTTP/1.1 400 Bad Request\r\n"}, ungot: []string{"Location"}, log: "request 400 bad-request client no-host",
+	},
+	{
+		name:    "a redirect within the host that the request does not name",
+		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 302, Location: "/x{uri}"}},
+		request: "GET / HTTP/1.0¶¶", got: []string{"HTTP/1.1 302 Found\r\nLocation: /x/\r\n"}, log: "request 302 fixed-answer proxy",
+	},
+	{
 		name:    "a path that would lead a redirect to another host",
 		rule:    proxy.RuleConfig{Redirect: &proxy.RedirectConfig{Status: 302, Location: "{path}/"}},
 		request: "GET //evil.example/%2e%2e HTTP/1.1¶Host: a¶¶", got: []string{"HTTP/1.1 302 Found\r\nLocation: /evil.example/%2e%2e/\r\n"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,11 @@ func parseTemplate(text string) (template, error) {
 		t = append(t, segment{literal: literal})
 	}
 	return t, nil
+}
+
+// has reports whether a variable stands in the text.
+func (t template) has(v variable) bool {
+	return slices.Contains(t, segment{variable: v})
 }
 
 func variableOf(name string) (variable, error) {

@@ -158,6 +158,7 @@ Headers, cookies and parameters of the query are named, and a value is compared 
 
 ` + "`redirect: https`" + ` is short for status 302 to ` + "`https://{host-name}{uri}`" + `. Where a location begins with a path,
 further slashes and backslashes behind its first one are left out: they would name a host of the client's choice.
+Where it has the host in it, a request that names none (HTTP/1.0) gets 400.
 
 %s
 ### Answers
