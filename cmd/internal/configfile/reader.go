@@ -47,7 +47,7 @@ type field[T any] struct {
 // readMapping reads a mapping by the table of its fields. It returns the values by key, and whether it was a mapping.
 func readMapping[T any](r *reader, n *node, fields []field[T], to *T) (map[string]*node, bool) {
 	if n.kind != mapping {
-		r.wrongKind(n, "a mapping")
+		r.wrongText(n, "a mapping", keysOf(fields))
 		return nil, false
 	}
 	values := map[string]*node{}
@@ -83,9 +83,21 @@ func (r *reader) wrongKind(n *node, want string) {
 	case n.kind == refused:
 	case n.kind == null:
 		r.fail(n.place, "%s: a value is missing", n.key)
+	case n.kind == scalar && strings.HasPrefix(want, "a list") && dashWithoutBlank(n.text):
+		r.fail(n.place, "%s: %s stands here, and must be %s; %s", n.key, n.kind, want, missingBlank)
 	default:
 		r.fail(n.place, "%s: %s stands here, and must be %s", n.key, n.kind, want)
 	}
+}
+
+// wrongText is wrongKind for where a text may be entries that lack a sign.
+func (r *reader) wrongText(n *node, want string, keys []string) {
+	if n.kind == scalar {
+		if missing := slipIn(n.text, keys); missing != "" {
+			want += "; " + missing
+		}
+	}
+	r.wrongKind(n, want)
 }
 
 // text returns a scalar's text.

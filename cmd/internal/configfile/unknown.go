@@ -18,6 +18,10 @@ func (r *reader) unknownKey(e entry, keys []string, in container) {
 		r.fail(e.place, "%s", text)
 		return
 	}
+	if missing := slipIn(e.key, keys); missing != "" {
+		r.fail(e.place, "%s; %s", text, missing)
+		return
+	}
 	if home := r.known.homeOf(e.key, in); home != "" {
 		r.fail(e.place, "%s here; %s", text, home)
 		return

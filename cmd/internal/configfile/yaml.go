@@ -70,7 +70,7 @@ func (r *reader) root(data []byte) *node {
 	}
 	file, err := parse(tokens)
 	if err != nil {
-		r.syntax(err)
+		r.syntax(err, text)
 		return nil
 	}
 	var body *node
@@ -148,7 +148,7 @@ func (r *reader) clean(data []byte) (string, bool) {
 }
 
 // syntax notes what the YAML library could not read.
-func (r *reader) syntax(err error) {
+func (r *reader) syntax(err error, text string) {
 	problem := (*yaml.SyntaxError)(nil)
 	if !errors.As(err, &problem) || problem.Token == nil || problem.Token.Position == nil {
 		r.fail(place{}, "not YAML: %v", err)
@@ -156,6 +156,10 @@ func (r *reader) syntax(err error) {
 	}
 	at := place{problem.Token.Position.Line, problem.Token.Position.Column}
 	message := problem.Message
+	if where, missing := slip(text, at, message); missing != "" {
+		r.fail(where, "not YAML: %s", missing)
+		return
+	}
 	switch {
 	case strings.Contains(message, "found character '\t'"), strings.Contains(message, "tab character"):
 		message = "a tab: YAML is indented by blanks"
