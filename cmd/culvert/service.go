@@ -114,10 +114,10 @@ func catchSignals() (<-chan os.Signal, func()) {
 	signal.Ignore(unix.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR1)
-	return signals, func() {
-		signal.Ignore(unix.SIGHUP, unix.SIGUSR1) // what asks for a reload or a new file must not end us at the end
-		signal.Stop(signals)
-	}
+	// What asks for a reload or a new file must not end us at the end. It stays wanted, by a channel that nobody reads: to
+	// take that back, even to ignore it, leaves a moment in which the runtime lets the signal do what it does by default.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGUSR1)
+	return signals, func() { signal.Stop(signals) }
 }
 
 // supervise acts on signals until everything has ended, and returns the exit status. before runs when a shutdown
