@@ -23,6 +23,12 @@ type Config struct {
 	NotSentLowat int
 	// Sources are the addresses that backends are dialed from, in turn. Empty: the kernel chooses.
 	Sources []netip.Addr
+	// TLSWorkers is the number of threads that TLS handshakes run on. 0: half as many as loops, at least one.
+	TLSWorkers int
+	// HandshakesMax is how many handshakes may be in flight; while as many are, HTTPS listeners do not accept. 0: 1,000.
+	HandshakesMax int
+	// TicketKeys is a file of keys for session tickets, shared between machines. Empty: keys of our own.
+	TicketKeys string
 	// Version names the build in metrics and in a panic's last words.
 	Version string
 
@@ -113,7 +119,9 @@ type Timeouts struct {
 	Stalled time.Duration
 	// HalfClosed ends a tunnel of which one side has finished and the other was silent for this long. 1 s to 1 h.
 	HalfClosed time.Duration
-	// ClientHead is absolute, from accept to the end of the request's head. 1 to 180 s.
+	// TLSHandshake bounds a client's handshake, from accept on. 1 to 60 s.
+	TLSHandshake time.Duration
+	// ClientHead is absolute, from accept, or the end of the handshake, to the end of the request's head. 1 to 180 s.
 	ClientHead time.Duration
 	// KeepAlive ends a client connection on which no further request begins for this long. 1 to 60 s.
 	KeepAlive time.Duration
@@ -149,6 +157,7 @@ func DefaultTimeouts() Timeouts {
 		Idle:         60 * time.Second,
 		Stalled:      60 * time.Second,
 		HalfClosed:   60 * time.Second,
+		TLSHandshake: 10 * time.Second,
 		ClientHead:   15 * time.Second,
 		KeepAlive:    15 * time.Second,
 		BodyRate:     10 * time.Second,

@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"net/netip"
+	"time"
 
 	"culvert/proxy/access"
 	"culvert/proxy/route"
+	"culvert/tls/certs"
 )
 
 // ListenerConfig is an address that clients connect to, and what becomes of their requests.
@@ -26,6 +28,37 @@ type ListenerConfig struct {
 	Rules []RuleConfig
 	// Group names the group for requests that no rule is for. Empty: they get 404.
 	Group string
+	// TLS makes it an HTTPS listener, which carries WebSocket Secure. nil: plain HTTP.
+	TLS *ListenerTLS
+	// HTTPSRedirect answers every request of a plain listener with the same address by HTTPS, whatever its rules say.
+	// nil: none.
+	HTTPSRedirect *HTTPSRedirect
+}
+
+// ListenerTLS is what an HTTPS listener shows its clients, and asks of them.
+type ListenerTLS struct {
+	// Certificates says where they come from, and whether a client that asks for another name is refused.
+	Certificates certs.Source
+	// SelfSigned takes the place of Certificates: one is made that nobody has reason to trust.
+	SelfSigned bool
+	// Policy is the name of what is accepted, as package policy has them. Empty: policy.Default.
+	Policy string
+	// ClientCA is a PEM file of those who issue clients' certificates: clients are asked for one. Empty: nobody is.
+	ClientCA string
+	// ClientOptional lets clients without a certificate in.
+	ClientOptional bool
+	// HSTS tells clients for how long they shall come by HTTPS only (RFC 6797), in whole seconds. 0: not at all.
+	HSTS time.Duration
+	// HSTSSubdomains extends that to the domains below the host's.
+	HSTSSubdomains bool
+}
+
+// HTTPSRedirect sends clients to an HTTPS listener.
+type HTTPSRedirect struct {
+	// Status is 301, 302, 307 or 308. 0: 302.
+	Status int
+	// Port is where that listens. 0: 443.
+	Port uint16
 }
 
 // RuleConfig is what becomes of the requests that it matches. It has exactly one of Group, Redirect and Answer.
@@ -131,8 +164,20 @@ type BackendConfig struct {
 	Path string
 	// Weight is its share of new requests, 0 to 100. 0: no new requests.
 	Weight int
+	// TLS has it spoken to by HTTPS. nil: plain HTTP.
+	TLS *BackendTLS
 	// Secondary servers are asked only where no primary one takes requests, or all that were tried failed.
 	Secondary bool
+}
+
+// BackendTLS is how a server is spoken to by HTTPS.
+type BackendTLS struct {
+	// ServerName is asked for (SNI), and must be in its certificate: a host name, or an address, which is not asked for.
+	ServerName string
+	// CA is a PEM file of those who may have signed its certificate. Empty: those that the system trusts.
+	CA string
+	// Insecure accepts any certificate.
+	Insecure bool
 }
 
 // DefaultGroup is the name of the group where there is only one.
