@@ -9,30 +9,29 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
-	"encoding/pem"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"culvert/tls/authorities"
 	"culvert/tls/internal/tlstest"
 )
 
 var now = tlstest.Now
 
-func parse(t testing.TB, authorities ...*tlstest.Authority) *Authority {
+func parse(t testing.TB, issuers ...*tlstest.Authority) *authorities.Bundle {
 	t.Helper()
 	var text []byte
-	for _, a := range authorities {
+	for _, a := range issuers {
 		text = append(text, tlstest.PEM(a.Certificate.Raw)...)
 	}
-	a, err := Parse(text)
+	b, err := authorities.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a
+	return b
 }
 
 // TestWhoIsLetIn performs handshakes with every kind of client.
@@ -60,7 +59,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		for mode, want := range map[Mode]string{Require: c.require, Optional: c.optional} {
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 				config := &tls.Config{Certificates: []tls.Certificate{server.TLS}, Time: tlstest.Clock}
-				parse(t, ours).Apply(config, mode)
+				Apply(config, parse(t, ours), mode)
 				client := &tls.Config{ServerName: "a.example", RootCAs: servers.Pool(), Time: tlstest.Clock, MaxVersion: version}
 				if c.client != nil { // sent whatever the server asks for
 					client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.client.TLS, nil }
@@ -70,7 +69,7 @@ func TestWhoIsLetIn(t *testing.T) {
 					t.Errorf("%s, mode %d: accepted %v: %v", c.name, mode, outcome.Accepted(), outcome.Err())
 				}
 				if want != "" {
-					checkIdentity(t, c.name, Identify(&outcome.Server), want, c.client)
+					checkIdentity(t, c.name, IdentifyChain(outcome.Server.PeerCertificates, len(outcome.Server.VerifiedChains) > 0), want, c.client)
 				}
 			}
 		}
@@ -96,46 +95,9 @@ func checkIdentity(t *testing.T, name string, got Identity, verify string, clien
 
 func TestACertificateThatNobodyVerifiedIsNoSuccess(t *testing.T) {
 	p := tlstest.NewAuthority("CA").Issue(tlstest.Leaf{})
-	got := Identify(&tls.ConnectionState{PeerCertificates: []*x509.Certificate{p.Certificate}})
+	got := IdentifyChain([]*x509.Certificate{p.Certificate}, false)
 	if got.Verify != Failed || got.Subject != "CN=leaf" {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestLoad(t *testing.T) {
-	a, b := tlstest.NewAuthority("A"), tlstest.NewAuthority("B")
-	leaf := a.Issue(tlstest.Leaf{Names: []string{"a.example"}})
-	pemA := tlstest.PEM(a.Certificate.Raw)
-	name := filepath.Join(t.TempDir(), "ca.pem")
-	for _, c := range []struct {
-		what, text, problem, warning string
-		at                           time.Time
-	}{
-		{"one", string(pemA), "", "", now},
-		{"with text around", "A\n" + string(pemA) + "B\n", "", "", now},
-		{"expired", string(pemA), "", "CN=A has expired on 2035-06-01", now.AddDate(10, 0, 0)},
-		{"a leaf", string(leaf.CertPEM), "", "CN=leaf is no authority", now},
-		{"empty", "", "no certificate", "", now},
-		{"a key", string(leaf.KeyPEM), "holds a PRIVATE KEY", "", now},
-		{"damaged", string(pemA) + string(pemA[:100]), "damaged", "", now},
-		{"damaged DER", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate.Raw[:50]})), "certificate 1 cannot be read", "", now},
-	} {
-		if err := os.WriteFile(name, []byte(c.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, warnings, err := Load(name, c.at)
-		if (err != nil) != (c.problem != "") || err != nil && !(strings.Contains(err.Error(), c.problem) && strings.HasPrefix(err.Error(), name)) {
-			t.Errorf("%s: %v, want %q", c.what, err, c.problem)
-		}
-		if got := strings.Join(warnings, "|"); (got == "") != (c.warning == "") || !strings.Contains(got, c.warning) {
-			t.Errorf("%s: warnings %q, want %q", c.what, got, c.warning)
-		}
-	}
-	if _, _, err := Load(name+"x", now); err == nil || !strings.Contains(err.Error(), "does not exist") {
-		t.Error(err)
-	}
-	if parse(t, a, b).ID != parse(t, b, a, b).ID || parse(t, a).ID == parse(t, b).ID || parse(t, a).ID == parse(t, a, b).ID {
-		t.Error("the ID does not tell sets of authorities apart")
 	}
 }
 
@@ -239,17 +201,6 @@ func FuzzDN(f *testing.F) {
 			if name[i] < ' ' || name[i] > '~' {
 				t.Fatalf("% x: %q", der, name)
 			}
-		}
-	})
-}
-
-// FuzzParse: nothing panics, and what is accepted has members.
-func FuzzParse(f *testing.F) {
-	f.Add(tlstest.PEM(tlstest.NewAuthority("A").Certificate.Raw))
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if a, err := Parse(data); err == nil && len(a.all) == 0 {
-			t.Fatal("an authority without certificates")
 		}
 	})
 }

@@ -17,7 +17,7 @@ import (
 type Context struct {
 	Listener     string            // its name or address; the same on all machines that share sessions
 	Certificates [sha256.Size]byte // certs.Set.ID
-	ClientCA     [sha256.Size]byte // clientauth.Authority.ID; zero without one
+	ClientCA     [sha256.Size]byte // authorities.Bundle.ID; zero without one
 	Policy       string            // policy.Policy.Name
 }
 

@@ -105,6 +105,9 @@ func newKey(from time.Time) Key {
 	return k
 }
 
+// Now tells the time of the ring's clock.
+func (r *Ring) Now() time.Time { return r.options.Clock() }
+
 // Advance makes a new key when the time has come, reads the file again when it has changed, and forgets keys that are too
 // old. Call it about once a second, and refresh the bindings after it. An error keeps the keys as they are.
 func (r *Ring) Advance() error {

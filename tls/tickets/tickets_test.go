@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/tls/authorities"
 	"culvert/tls/clientauth"
 	"culvert/tls/internal/tlstest"
 	"culvert/tls/policy"
@@ -69,9 +70,9 @@ func listener(c *clock) *tls.Config {
 func contexts(t *testing.T, ring *Ring, c *clock) map[string]*tls.Config {
 	t.Helper()
 	all := map[string]*tls.Config{}
-	cas := map[string]*clientauth.Authority{"no client CA": nil}
+	cas := map[string]*authorities.Bundle{"no client CA": nil}
 	for name, a := range clientAuthorities {
-		parsed, err := clientauth.Parse(tlstest.PEM(a.Certificate.Raw))
+		parsed, err := authorities.Parse(tlstest.PEM(a.Certificate.Raw))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func contexts(t *testing.T, ring *Ring, c *clock) map[string]*tls.Config {
 					}
 					p.Apply(config)
 					if ca != nil {
-						ca.Apply(config, clientauth.Require)
+						clientauth.Apply(config, ca, clientauth.Require)
 						context.ClientCA = ca.ID
 					}
 					ring.Bind(config, context)
