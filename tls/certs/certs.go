@@ -44,6 +44,16 @@ type Source struct {
 	Strict  bool     // refuse clients that ask for a name which no certificate holds
 }
 
+// Files names what decides about the certificates: files that must exist, others that need not, and folders of which
+// every entry counts.
+func (s Source) Files() (needed, optional, folders []string) {
+	for _, p := range s.Pairs {
+		needed = append(needed, p.CertFile, p.KeyFile)
+		optional = append(optional, stapleOf(p.CertFile))
+	}
+	return needed, optional, s.Folders
+}
+
 // A Warning is something that people should know and that does not keep a certificate from being used.
 type Warning struct {
 	File, Text string

@@ -37,14 +37,7 @@ func Fixed(store *Store) *Live {
 	return l
 }
 
-func watch(source Source) *files.Watch {
-	var needed, optional []string
-	for _, p := range source.Pairs {
-		needed = append(needed, p.CertFile, p.KeyFile)
-		optional = append(optional, stapleOf(p.CertFile))
-	}
-	return files.NewWatch(needed, optional, source.Folders)
-}
+func watch(source Source) *files.Watch { return files.NewWatch(source.Files()) }
 
 // Store returns the present store.
 func (l *Live) Store() *Store { return l.store.Load() }

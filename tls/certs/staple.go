@@ -41,6 +41,14 @@ func checkStaple(der []byte, chain []*x509.Certificate, now time.Time) (until ti
 	return answer.NextUpdate, nil
 }
 
+// Current returns the store without the staples that are no longer current: the store itself while all are.
+func (s *Store) Current(now time.Time) *Store {
+	if s.stale(now) {
+		return s.withoutStale(now)
+	}
+	return s
+}
+
 // stale reports whether one of the store's staples is no longer current.
 func (s *Store) stale(now time.Time) bool {
 	return slices.ContainsFunc(s.all, func(c *Certificate) bool { return c.stale(now) })

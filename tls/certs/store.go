@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -55,6 +56,7 @@ type Store struct {
 	wild      map[string]*Set // by what stands behind "*."
 	addresses map[netip.Addr]*Set
 	first     *Set
+	sets      []*Set
 	strict    bool
 	warnings  []Warning
 }
@@ -94,6 +96,7 @@ func (b *builder) build() *Store {
 	} else {
 		s.first = intern(known, b.prefer(first.Names[0], byName[first.Names[0]], warned))
 	}
+	s.sets = slices.Collect(maps.Values(known))
 	s.warnings = b.warnings
 	return s
 }
@@ -203,6 +206,9 @@ func (s *Store) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 
 // Certificates returns all, in the order in which they were loaded. Do not change it.
 func (s *Store) Certificates() []*Certificate { return s.all }
+
+// Sets returns every set that Select may return, in no order. Do not change it.
+func (s *Store) Sets() []*Set { return s.sets }
 
 // Default returns what is shown to those who ask for no name, or for one that nobody holds.
 func (s *Store) Default() *Set { return s.first }
