@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Config is what connections of one role have in common. It is immutable, and shared by all goroutines.
@@ -13,6 +14,11 @@ type Config struct {
 	standard *tls.Config
 	server   bool
 }
+
+// FromStandard returns the configuration that packages below this one have put together from what a listener is to
+// show and to ask (package listener), or that their tests need. Nobody may change standard any more, except for the
+// keys of its session tickets.
+func FromStandard(standard *tls.Config, server bool) *Config { return &Config{standard, server} }
 
 // Certificate is a chain with its private key. It is immutable.
 type Certificate struct{ standard tls.Certificate }
@@ -62,7 +68,8 @@ func NewServerConfig(o ServerOptions) (*Config, error) {
 
 // ClientOptions are the settings of a client.
 type ClientOptions struct {
-	// ServerName is asked for by SNI, and must be in the server's certificate.
+	// ServerName is a host name or an IP address without port, and must be in the server's certificate. A host name
+	// is asked for by SNI. Sessions are remembered by it.
 	ServerName string
 	// Authorities must have signed the server's certificate; nil: those of the system.
 	Authorities *x509.CertPool
@@ -76,6 +83,8 @@ type ClientOptions struct {
 	Protocols []string
 	// Sessions is how many sessions are remembered to be resumed; 0: none.
 	Sessions int
+	// Clock tells whether the server's certificate is valid; nil: the system's.
+	Clock func() time.Time
 }
 
 // NewClientConfig returns the configuration of a client.
@@ -88,6 +97,7 @@ func NewClientConfig(o ClientOptions) (*Config, error) {
 		return nil, errors.New("tls: a client needs the server's name, or accepts any certificate")
 	}
 	standard.ServerName, standard.RootCAs, standard.InsecureSkipVerify = o.ServerName, o.Authorities, o.AnyCertificate
+	standard.Time = o.Clock
 	for _, c := range o.Certificates {
 		standard.Certificates = append(standard.Certificates, c.standard)
 	}

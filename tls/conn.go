@@ -1,6 +1,9 @@
 package tls
 
-import "io"
+import (
+	"io"
+	"net/netip"
+)
 
 // Observer is told of what happens to a Conn between the owner's calls.
 type Observer interface {
@@ -23,6 +26,9 @@ type Options struct {
 	Post func(task func()) bool
 	// Observer is told when a step of the handshake is done.
 	Observer Observer
+	// Local is the address that the peer connected to: it chooses the certificate of a client that asks for no name.
+	// The zero value: unknown. It is forgotten with the handshake.
+	Local netip.AddrPort
 }
 
 // phase is where a Conn stands. It only goes forward.
@@ -32,6 +38,9 @@ const (
 	// phaseFirst: a server waits for the client's first record. Nothing was allocated for it, no handshake counts.
 	// Entered by New. Left by Feed, FeedEnd.
 	phaseFirst phase = iota
+	// phaseWaiting: a handshake could begin, but as many are in flight as Workers allow. A server holds the client's
+	// first record. Entered by begin. Left by Begin, FeedEnd.
+	phaseWaiting
 	// phaseHandshake: a handshake is in flight on a worker. Entered by begin.
 	phaseHandshake
 	// phaseEstablished: the record layer is at work, in both directions or in one. Entered by handshake.arrive.
@@ -59,8 +68,8 @@ type Conn struct {
 	outClosed bool // close_notify was sent
 }
 
-// New returns a connection in the role that o.Config says. A client's first flight is made at once; a server costs
-// nothing but the Conn before the client's first record is complete.
+// New returns a connection in the role that o.Config says. A client's first flight is made at once, or else it Waits; a
+// server costs nothing but the Conn before the client's first record is complete.
 func New(o Options) *Conn {
 	c := &Conn{buffers: o.Buffers, server: o.Config.server}
 	c.handshake = &handshake{conn: c, options: o}
@@ -73,8 +82,23 @@ func New(o Options) *Conn {
 // Established tells whether the handshake has succeeded.
 func (c *Conn) Established() bool { return c.phase == phaseEstablished }
 
-// Wants tells whether the transport should be read. It is false while a step of the handshake runs: a peer that does
-// not wait for the answer is held up in the kernel, not in our memory. Stepped is called when that changes.
+// Waits tells that the handshake could begin, were there not too many in flight already. Nobody tells when that has
+// changed: the owner calls Begin when one of its handshakes is over, and now and then, on those that wait, the first
+// first.
+func (c *Conn) Waits() bool { return c.phase == phaseWaiting }
+
+// Begin tries again to begin the handshake of a connection that Waits. It reports whether that is done with: the
+// handshake has begun, has failed because the workers are stopped, or was not waiting.
+func (c *Conn) Begin() bool {
+	if c.phase == phaseWaiting {
+		c.begin()
+	}
+	return c.phase != phaseWaiting
+}
+
+// Wants tells whether the transport should be read. It is false while the connection Waits and while a step of the
+// handshake runs: a peer that does not wait for the answer is held up in the kernel, not in our memory. Stepped is
+// called when a step is done.
 func (c *Conn) Wants() bool {
 	switch c.phase {
 	case phaseFirst:

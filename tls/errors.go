@@ -23,8 +23,6 @@ const (
 	CauseNotTLS
 	// CauseTruncated: the transport ended without close_notify, or during the handshake.
 	CauseTruncated
-	// CauseBusy: as many handshakes are in flight as Workers allow.
-	CauseBusy
 	// CauseStopped: the Workers were stopped during the handshake.
 	CauseStopped
 	// CausePanic: the handshake panicked. Error.Err holds the trace.
@@ -35,7 +33,7 @@ const (
 
 // String returns the cause in a few words, for logs and metrics.
 func (c Cause) String() string {
-	return [...]string{"alert sent", "alert received", "plain HTTP", "not TLS", "truncated", "too many handshakes",
+	return [...]string{"alert sent", "alert received", "plain HTTP", "not TLS", "truncated",
 		"shutting down", "panic", "internal"}[c]
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"iter"
+	"net"
 	"runtime/debug"
 )
 
@@ -14,6 +15,7 @@ type handshake struct {
 	// To the owner.
 	conn     *Conn // nil once nobody waits for the outcome
 	options  Options
+	waits    bool // counted among those that wait
 	running  bool // a step was ordered, and its outcome has not arrived
 	answered bool // something was sent
 	received int  // bytes handed over so far
@@ -48,10 +50,10 @@ func (c *Conn) advance() {
 	switch {
 	case c.phase == phaseFirst:
 		c.judgeFirst()
-	case c.phase != phaseHandshake || c.handshake.running:
+	case c.phase > phaseHandshake || c.handshake.running:
 	case c.judgeAnswer() != nil:
 		c.refuse(c.judgeAnswer())
-	case c.in.whole():
+	case c.phase == phaseHandshake && c.in.whole():
 		c.step()
 	case c.inEnded:
 		c.fail(&Error{Cause: CauseTruncated})
@@ -90,10 +92,10 @@ func (c *Conn) refuse(e *Error) {
 	c.fail(e)
 }
 
-// begin starts the handshake.
+// begin starts the handshake, or has it wait.
 func (c *Conn) begin() {
 	if !c.handshake.options.Workers.admit(c.handshake) {
-		c.fail(&Error{Cause: CauseBusy})
+		c.phase = phaseWaiting
 		return
 	}
 	c.phase = phaseHandshake
@@ -169,6 +171,7 @@ func (c *Conn) establish(o outcome) {
 func (c *Conn) stopHandshake() {
 	if h := c.handshake; h != nil {
 		c.handshake, h.conn = nil, nil
+		h.options.Workers.forget(h)
 		if h.worker != nil {
 			h.worker.drop(h)
 		}
@@ -178,6 +181,9 @@ func (c *Conn) stopHandshake() {
 // start makes the coroutine. It is called on the worker's thread, to which the coroutine is bound.
 func (h *handshake) start() {
 	h.standard = &standard{fields: &cryptoTLS, memory: memory{out: &h.out, from: heap{}}}
+	if h.options.Local.IsValid() {
+		h.standard.memory.local = net.TCPAddrFromAddrPort(h.options.Local)
+	}
 	connect := tls.Client
 	if h.options.Config.server {
 		connect = tls.Server

@@ -38,4 +38,6 @@ type Info struct {
 	Resumed bool
 	// PeerCertificates is the chain that the peer showed, its own first. They are shared: read only.
 	PeerCertificates []*x509.Certificate
+	// Verified says that PeerCertificates were verified against authorities.
+	Verified bool
 }

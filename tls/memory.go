@@ -13,6 +13,8 @@ type memory struct {
 	left int    // how much of the first of them, which was begun, is still in it
 	out  *queue
 	from Buffers
+	// local is the address that the peer connected to, during the handshake; nil: unknown.
+	local *net.TCPAddr
 	// wait is called, during the handshake, when in is empty. It returns when more has come, or false to give up.
 	wait func() bool
 }
@@ -54,14 +56,21 @@ func (m *memory) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// LocalAddr is for callbacks of the configuration.
+func (m *memory) LocalAddr() net.Addr {
+	if m.local == nil {
+		return nowhere{}
+	}
+	return m.local
+}
+
 func (m *memory) Close() error                     { return nil }
-func (m *memory) LocalAddr() net.Addr              { return nowhere{} }
 func (m *memory) RemoteAddr() net.Addr             { return nowhere{} }
 func (m *memory) SetDeadline(time.Time) error      { return nil }
 func (m *memory) SetReadDeadline(time.Time) error  { return nil }
 func (m *memory) SetWriteDeadline(time.Time) error { return nil }
 
-// nowhere is the address of both sides.
+// nowhere is an address that is not known.
 type nowhere struct{}
 
 func (nowhere) Network() string { return "memory" }

@@ -89,5 +89,6 @@ func (s *standard) info() Info {
 		ServerName:       state.ServerName,
 		Resumed:          state.DidResume,
 		PeerCertificates: state.PeerCertificates,
+		Verified:         len(state.VerifiedChains) > 0,
 	}
 }

@@ -55,7 +55,7 @@ func (k *worker) order(h *handshake, input []byte) bool {
 	if k.stopping {
 		if h.place == placeIdle && h.list == nil {
 			h.place = placeGone // it never began
-			k.settle(&k.counters.abandoned)
+			k.settle(h, &k.counters.abandoned)
 		}
 		return false
 	}
@@ -89,9 +89,9 @@ func (k *worker) queue(h *handshake) {
 }
 
 // settle counts a handshake out. The counter says how it went.
-func (k *worker) settle(how *atomic.Uint64) {
+func (k *worker) settle(h *handshake, how *atomic.Uint64) {
 	k.owned.Add(-1)
-	k.counters.inFlight.Add(-1)
+	k.counters.inFlight[h.role()].Add(-1)
 	how.Add(1)
 }
 
@@ -157,7 +157,7 @@ func (k *worker) dispose(h *handshake) {
 	h.place = placeGone
 	dropped := h.dropped
 	k.lock.Unlock()
-	k.settle(&k.counters.abandoned)
+	k.settle(h, &k.counters.abandoned)
 	if !dropped {
 		h.options.Post(func() { h.arrive(outcome{err: &Error{Cause: CauseStopped}}) })
 	}
@@ -185,9 +185,9 @@ func (k *worker) step(h *handshake, input []byte) {
 		if o.err.Alert != 0 {
 			k.counters.alerts[o.err.Alert].Add(1)
 		}
-		k.settle(&k.counters.failed)
+		k.settle(h, &k.counters.failed)
 	case over:
-		k.settle(&k.counters.done)
+		k.settle(h, &k.counters.done)
 	}
 	if !h.options.Post(func() { h.arrive(o) }) && !over {
 		k.drop(h)

@@ -4,7 +4,8 @@ import "sync/atomic"
 
 // Limits of Workers.
 const (
-	// DefaultHandshakes is how many handshakes may be in flight at once: 4 to 20 KB each, and some 200 us of work.
+	// DefaultHandshakes is how many handshakes of either role may be in flight at once: 4 to 20 KB each, and some 200 us
+	// of work.
 	DefaultHandshakes = 1000
 	// DefaultNiceness is how much nicer than the process a worker is (nice(2)).
 	DefaultNiceness = 5
@@ -14,7 +15,8 @@ const (
 type WorkersOptions struct {
 	// Threads is how many there are; 0: one.
 	Threads int
-	// Handshakes bounds those in flight; 0: DefaultHandshakes.
+	// Handshakes bounds those in flight, of servers and, apart from them, of clients: whoever stalls in a handshake
+	// with us does not keep us from others. Further ones wait. 0: DefaultHandshakes.
 	Handshakes int
 	// Niceness is added to the process's own, 0 to 19; 0: DefaultNiceness.
 	Niceness int
@@ -59,13 +61,41 @@ func (w *Workers) Stop() {
 	}
 }
 
-// admit gives a handshake to the worker that has the fewest, or reports false when there are too many.
+// Full tells whether a handshake of a role would have to wait.
+func (w *Workers) Full(server bool) bool {
+	return w.counters.inFlight[roleOf(server)].Load() >= w.limit
+}
+
+// role tells handshakes apart whose number is bounded.
+type role uint8
+
+const (
+	roleServer role = iota
+	roleClient
+	roles // how many there are
+)
+
+func roleOf(server bool) role {
+	if server {
+		return roleServer
+	}
+	return roleClient
+}
+
+func (h *handshake) role() role { return roleOf(h.options.Config.server) }
+
+// admit gives a handshake to the worker that has the fewest. When there are too many, it reports false and counts the
+// handshake among those that wait, until it is admitted or forgotten.
 func (w *Workers) admit(h *handshake) bool {
-	if w.counters.inFlight.Add(1) > w.limit {
-		w.counters.inFlight.Add(-1)
-		w.counters.refused.Add(1)
+	if !w.enter(h.role()) {
+		if !h.waits {
+			h.waits = true
+			w.counters.waiting.Add(1)
+			w.counters.waited.Add(1)
+		}
 		return false
 	}
+	w.forget(h)
 	first := int(w.turn.Add(1))
 	h.worker = w.workers[first%len(w.workers)]
 	for i := range w.workers {
@@ -77,21 +107,46 @@ func (w *Workers) admit(h *handshake) bool {
 	return true
 }
 
+// enter counts a handshake in, unless there are too many.
+func (w *Workers) enter(r role) bool {
+	for {
+		n := w.counters.inFlight[r].Load()
+		if n >= w.limit {
+			return false
+		}
+		if w.counters.inFlight[r].CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// forget counts a handshake out of those that wait, if it is among them.
+func (w *Workers) forget(h *handshake) {
+	if h.waits {
+		h.waits = false
+		w.counters.waiting.Add(-1)
+	}
+}
+
 // counters are what happened to handshakes, of all workers.
 type counters struct {
-	inFlight, queued                 atomic.Int64
-	done, failed, abandoned, refused atomic.Uint64
-	alerts                           [256]atomic.Uint64
+	inFlight                        [roles]atomic.Int64
+	queued, waiting                 atomic.Int64
+	done, failed, abandoned, waited atomic.Uint64
+	alerts                          [256]atomic.Uint64
 }
 
 // Stats is a snapshot of what happened to handshakes.
 type Stats struct {
-	// InFlight is how many have begun and are not over; Queued, how many of them have a step waiting for a worker.
-	InFlight, Queued int64
+	// InFlight is how many have begun and are not over, Servers and Clients how many of them are of which role; Queued,
+	// how many have a step waiting for a worker.
+	InFlight, Servers, Clients, Queued int64
+	// Waiting is how many could begin but must wait, because too many of their role are in flight; Waited, how many
+	// ever had to.
+	Waiting int64
+	Waited  uint64
 	// Done succeeded, Failed did not, Abandoned were stopped by their owner or with the workers.
 	Done, Failed, Abandoned uint64
-	// Refused is how many did not begin, because too many were in flight.
-	Refused uint64
 	// Alerts is how many of Failed were said by which alert, sent or received; nil for none.
 	Alerts map[Alert]uint64
 }
@@ -100,9 +155,11 @@ type Stats struct {
 func (w *Workers) Stats() Stats {
 	c := &w.counters
 	s := Stats{
-		InFlight: c.inFlight.Load(), Queued: c.queued.Load(),
-		Done: c.done.Load(), Failed: c.failed.Load(), Abandoned: c.abandoned.Load(), Refused: c.refused.Load(),
+		Servers: c.inFlight[roleServer].Load(), Clients: c.inFlight[roleClient].Load(), Queued: c.queued.Load(),
+		Waiting: c.waiting.Load(), Waited: c.waited.Load(),
+		Done: c.done.Load(), Failed: c.failed.Load(), Abandoned: c.abandoned.Load(),
 	}
+	s.InFlight = s.Servers + s.Clients
 	for a := range c.alerts {
 		if n := c.alerts[a].Load(); n > 0 {
 			if s.Alerts == nil {

@@ -66,18 +66,23 @@ func TestHandshakesInFlightAreBounded(t *testing.T) {
 	for i, c := range conns {
 		if i < limit {
 			o.wait("an answer", func() bool { return len(c.Pending()) > 0 })
-		} else if c.Err() == nil || c.Err().Cause != CauseBusy {
-			t.Errorf("handshake %d: %v", i, c.Err())
+		} else if !c.Waits() || c.Wants() || c.Err() != nil || c.HeldBytes() != len(hello) {
+			t.Errorf("handshake %d: waits %v, wants %v, holds %d bytes, %v", i, c.Waits(), c.Wants(), c.HeldBytes(), c.Err())
 		}
 	}
-	if s := o.workers.Stats(); s.InFlight != limit || s.Refused != 2 {
+	if s := o.workers.Stats(); s.InFlight != limit || s.Servers != limit || s.Waiting != 2 || s.Waited != 2 || !o.workers.Full(true) || o.workers.Full(false) {
 		t.Errorf("%+v", s)
 	}
 	conns[0].Abandon()
-	o.wait("a free place", func() bool { return o.workers.Stats().InFlight < limit })
-	c := o.open(configOf(t, true, Version13))
-	c.Feed(hello)
+	o.wait("a free place", func() bool { return !o.workers.Full(true) })
+	c := conns[limit]
+	if !c.Begin() || conns[limit+1].Begin() {
+		t.Error("there is room for one more")
+	}
 	o.wait("an answer", func() bool { return len(c.Pending()) > 0 })
+	if s := o.workers.Stats(); s.InFlight != limit || s.Waiting != 1 || s.Waited != 2 {
+		t.Errorf("%+v", s)
+	}
 }
 
 func TestAPanicFailsOneConnection(t *testing.T) {
