@@ -22,6 +22,8 @@ type Counters struct {
 	// Accepted counts accepted connections; AcceptPauses the times a listener was taken out of the set because no
 	// descriptor was left.
 	Accepted, AcceptPauses uint64
+	// AcceptSuspensions counts the times a listener was told to stop accepting for a while.
+	AcceptSuspensions uint64
 	// Dials counts attempts to connect, DialFailures those that failed (timeouts included).
 	Dials, DialFailures uint64
 	// Relays counts relays started; RelaysOver those that ended.

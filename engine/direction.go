@@ -45,7 +45,7 @@ func (r *Relay) pump(d *direction) {
 			return
 		}
 		n, status := r.take(d)
-		budget -= n
+		budget -= max(n, leastRead)
 		if n > 0 && d.from == SideBackend {
 			r.activity = w.now
 		}

@@ -61,6 +61,8 @@ const (
 	FaultReset Fault = iota
 	// FaultLost: the peer's host stopped answering.
 	FaultLost
+	// FaultTransport: the transport below the end is broken, by what the peer sent or said.
+	FaultTransport
 )
 
 // Owner is told what happens to an end that it owns.

@@ -106,11 +106,7 @@ func (r *Relay) fail(side Side) {
 	if r.flags&relayOver != 0 {
 		return
 	}
-	reason := [2]EndReason{EndClientReset, EndBackendReset}[side]
-	if r.ends[side].Fault() == FaultLost {
-		reason = [2]EndReason{EndClientLost, EndBackendLost}[side]
-	}
-	r.abort(Outcome{Reason: reason, By: side})
+	r.abort(Outcome{Reason: BrokenReason(side, r.ends[side].Fault()), By: side})
 }
 
 // Abort resets both sides.

@@ -43,18 +43,19 @@ type ListenOptions struct {
 
 // Listener is one loop's listening socket. Several loops listen on the same address by SO_REUSEPORT.
 type Listener struct {
-	loop     *Loop
-	acceptor Acceptor
-	address  netip.AddrPort
-	timer    Timer
-	fd       int32
-	slot     uint32
-	expected int    // how many connections the next event is taken to announce
-	full     uint64 // the turn in which as many as were expected came last
-	paused   bool
-	held     bool // not in the set yet
-	closing  bool // the accept queue is being emptied; closed comes next
-	closed   bool
+	loop      *Loop
+	acceptor  Acceptor
+	address   netip.AddrPort
+	timer     Timer
+	fd        int32
+	slot      uint32
+	expected  int    // how many connections the next event is taken to announce
+	full      uint64 // the turn in which as many as were expected came last
+	paused    bool   // out of the set; the timer, or Resume, puts it back
+	held      bool   // not in the set yet
+	suspended bool
+	closing   bool // the accept queue is being emptied; closed comes next
+	closed    bool
 }
 
 // Listen binds address on this loop. An address with port 0 gets a free port, see Address.
@@ -149,7 +150,31 @@ func probe(address netip.AddrPort) error {
 // Open begins to accept on a listener that was held.
 func (ln *Listener) Open() {
 	if ln.held && !ln.closed {
-		ln.held = false
+		ln.held, ln.paused = false, true
+		ln.OnTimer(nil, ln.loop.now)
+	}
+}
+
+// Suspend stops accepting until Resume: connections wait in the accept queue, and then at the clients.
+func (ln *Listener) Suspend() {
+	if ln.suspended || ln.closed {
+		return
+	}
+	ln.suspended = true
+	ln.loop.Counters.AcceptSuspensions++
+	if !ln.held && !ln.paused && removeEvents(ln.loop.set, ln.fd) == nil {
+		ln.paused = true
+	}
+	ln.loop.Wheel.Cancel(&ln.timer)
+}
+
+// Resume accepts again.
+func (ln *Listener) Resume() {
+	if !ln.suspended || ln.closed {
+		return
+	}
+	ln.suspended = false
+	if ln.paused {
 		ln.OnTimer(nil, ln.loop.now)
 	}
 }
@@ -178,7 +203,7 @@ func (ln *Listener) handle(uint32) {
 func (ln *Listener) accept(limit int) int {
 	var address unix.RawSockaddrAny
 	taken := 0
-	for taken < limit && !ln.closed {
+	for taken < limit && !ln.closed && (!ln.suspended || ln.closing) {
 		fd, errno := accept(ln.fd, &address)
 		switch errno {
 		case 0:
@@ -216,6 +241,9 @@ func (ln *Listener) pause(syscall.Errno) {
 
 // OnTimer implements TimerHandler: try again to accept.
 func (ln *Listener) OnTimer(_ *Timer, now int64) {
+	if ln.suspended {
+		return
+	}
 	s := ln.loop.slots.at(ln.slot)
 	if err := addEvents(ln.loop.set, ln.fd, unix.EPOLLIN, ln.slot, s.generation); err != nil {
 		ln.loop.Wheel.Arm(&ln.timer, now+int64(acceptPause))

@@ -24,6 +24,9 @@ func (m *memory) tight() bool { return m.limit > 0 && m.used > m.limit/2 }
 // Exhausted tells whether the loop's buffer memory is used up: new work should be refused.
 func (w *Workspace) Exhausted() bool { return w.memory.limit > 0 && w.memory.used >= w.memory.limit }
 
+// Charge counts bytes that are held elsewhere for a connection of this loop; negative ones are not held any more.
+func (w *Workspace) Charge(bytes int64) { w.charge(bytes) }
+
 func (w *Workspace) charge(bytes int64) {
 	w.memory.used += bytes
 	w.Counters.HeldBytes = uint64(w.memory.used)

@@ -24,6 +24,10 @@ const (
 	EndClientLost
 	// EndBackendLost: the backend's host stopped answering.
 	EndBackendLost
+	// EndClientTransport: the transport below the client's end broke.
+	EndClientTransport
+	// EndBackendTransport: the transport below the backend's end broke.
+	EndBackendTransport
 	// EndShutdown: this process is shutting down.
 	EndShutdown
 	// EndNoMemory: the loop's buffer memory was used up, and this relay had been stalled the longest.
@@ -33,17 +37,19 @@ const (
 )
 
 var reasonNames = [...]string{
-	EndNone:         "none",
-	EndClosed:       "closed",
-	EndIdle:         "idle-timeout",
-	EndStalled:      "stalled-timeout",
-	EndHalfClosed:   "half-closed-timeout",
-	EndClientReset:  "client-reset",
-	EndBackendReset: "backend-reset",
-	EndClientLost:   "client-lost",
-	EndBackendLost:  "backend-lost",
-	EndShutdown:     "shutdown",
-	EndNoMemory:     "no-memory",
+	EndNone:             "none",
+	EndClosed:           "closed",
+	EndIdle:             "idle-timeout",
+	EndStalled:          "stalled-timeout",
+	EndHalfClosed:       "half-closed-timeout",
+	EndClientReset:      "client-reset",
+	EndBackendReset:     "backend-reset",
+	EndClientLost:       "client-lost",
+	EndBackendLost:      "backend-lost",
+	EndClientTransport:  "client-transport",
+	EndBackendTransport: "backend-transport",
+	EndShutdown:         "shutdown",
+	EndNoMemory:         "no-memory",
 }
 
 // EngineReasonName returns the stable token of one of the engine's own reasons, or "" for any other.
@@ -59,4 +65,13 @@ type Outcome struct {
 	Reason EndReason
 	// By is the side that caused the end; SideNone when it was the proxy itself.
 	By Side
+}
+
+// BrokenReason returns why a relay ends whose end at side is broken by fault.
+func BrokenReason(side Side, fault Fault) EndReason {
+	return [...][2]EndReason{
+		FaultReset:     {EndClientReset, EndBackendReset},
+		FaultLost:      {EndClientLost, EndBackendLost},
+		FaultTransport: {EndClientTransport, EndBackendTransport},
+	}[fault][side]
 }

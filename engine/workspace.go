@@ -11,6 +11,8 @@ const (
 	MaxReadBuffer = 1 << 20
 	// turnReads is how many full reads one direction may do in one turn before the others have theirs.
 	turnReads = 4
+	// leastRead is what a read counts as in that, in bytes, be it of nothing.
+	leastRead = 256
 	// mergeMax is how much is copied together to save a write.
 	mergeMax = 16 << 10
 )
@@ -27,9 +29,11 @@ type Workspace struct {
 	Counters Counters
 
 	now        int64
+	wireBuffer []byte // what was read of a wire below a transport; nil until there is one
 	readBuffer []byte // HoldMax bytes of headroom for bytes on hold, then the read buffer itself
 	verdicts   []Verdict
 	classes    [len(classSizes)]bytebufferpool.Pool
+	bytes      ByteBuffers
 	pipes      pipePool
 	memory     memory
 	shells     *Pending // free list of Pending values without a buffer
@@ -38,8 +42,8 @@ type Workspace struct {
 }
 
 // classSizes are the capacities of the pooled buffers: a small remainder never pins a large buffer. The last class
-// takes whatever is larger.
-var classSizes = [...]int{512, 4 << 10, 16 << 10, DefaultReadBuffer + 1024, MaxReadBuffer + 8192}
+// takes whatever is larger. The third has room for a record of TLS.
+var classSizes = [...]int{512, 4 << 10, 17 << 10, DefaultReadBuffer + 1024, MaxReadBuffer + 8192}
 
 // NewWorkspace returns a workspace with a read buffer of the given size in bytes (0: DefaultReadBuffer) at time now.
 func NewWorkspace(readBuffer int, now int64) *Workspace {
@@ -76,6 +80,14 @@ func (w *Workspace) ReadBuffer() []byte {
 	return w.readBuffer[HoldMax:]
 }
 
+// wire returns the buffer for what comes from a wire, valid until the next read of one.
+func (w *Workspace) wire() []byte {
+	if w.wireBuffer == nil {
+		w.wireBuffer = make([]byte, len(w.readBuffer)-HoldMax)
+	}
+	return w.wireBuffer
+}
+
 // BeginTurn sets the time of the turn, fires due timers and lets those go on who ran out of their budget in the
 // turn before.
 func (w *Workspace) BeginTurn(now int64) {
@@ -109,18 +121,34 @@ func (w *Workspace) keepVerdicts(verdicts []Verdict) {
 // Later has r resumed in the next turn, which comes at once.
 func (w *Workspace) Later(r Resumer) { w.again = append(w.again, r) }
 
-// Acquire returns an empty pooled buffer with room for at least size bytes. Release gives it back.
-func (w *Workspace) Acquire(size int) *Pending {
-	p := w.shells
-	if p == nil {
-		p = new(Pending)
-	} else {
-		w.shells, p.next = p.next, nil
-	}
+// classOf returns the class of buffers with room for size bytes.
+func classOf(size int) int {
 	class := 0
 	for class < len(classSizes)-1 && size > classSizes[class] {
 		class++
 	}
+	return class
+}
+
+// shell returns a Pending without a buffer; recycle takes it back.
+func (w *Workspace) shell() *Pending {
+	p := w.shells
+	if p == nil {
+		return new(Pending)
+	}
+	w.shells, p.next = p.next, nil
+	return p
+}
+
+func (w *Workspace) recycle(p *Pending) {
+	p.buffer = nil
+	p.next, w.shells = w.shells, p
+}
+
+// Acquire returns an empty pooled buffer with room for at least size bytes. Release gives it back.
+func (w *Workspace) Acquire(size int) *Pending {
+	p := w.shell()
+	class := classOf(size)
 	p.class, p.offset = uint8(class), 0
 	p.buffer = w.classes[class].Get()
 	if cap(p.buffer.B) < size {
@@ -144,8 +172,7 @@ func (w *Workspace) Release(p *Pending) {
 	if cap(p.buffer.B) <= classSizes[p.class] {
 		w.classes[p.class].Put(p.buffer)
 	}
-	p.buffer = nil
-	p.next, w.shells = w.shells, p
+	w.recycle(p)
 }
 
 // Append copies b behind what p holds (nil: nothing yet) and returns the buffer to use from now on. Bytes that do not

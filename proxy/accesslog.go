@@ -74,6 +74,12 @@ func (a *accessLog) request(e *zerolog.Event, r *record) {
 			}
 		}
 	}
+	if t := r.transport; t != nil && t.version != 0 {
+		e.Str("tls_version", t.version.String()).Str("tls_cipher", t.suite.String()).Bool("tls_resumed", t.resumed)
+		if t.name != "" {
+			e.Str("tls_name", t.name)
+		}
+	}
 	e.Int("request_bytes", r.received).Int("status", r.status)
 	if r.rule != "" {
 		e.Str("rule", r.rule)
@@ -137,7 +143,11 @@ func (a *accessLog) tunnelEnd(t *tunnel, o engine.Outcome, now int64) {
 	e.Float64("duration_ms", millis(t.record.opened, now))
 	for side, key := range [...]string{engine.SideClient: "from_client", engine.SideBackend: "from_backend"} {
 		scanner := &t.stages[side].scanner
-		e.Dict(key, directionEntry(zerolog.Dict(), t.relay.Bytes(engine.Side(side)), scanner))
+		d := directionEntry(zerolog.Dict(), t.relay.Bytes(engine.Side(side)), scanner)
+		if transportOf(t.relay.Ends()[side]).truncated() {
+			d.Bool("tls_truncated", true)
+		}
+		e.Dict(key, d)
 	}
 	e.Send()
 }

@@ -18,7 +18,7 @@ func appendAnnouncements(dst []byte, head *http1.RequestHead, facts *forwardedFa
 	if a.Forwarded {
 		dst = append(dst, "Forwarded: for="...)
 		dst = appendNode(dst, facts.peer.Addr())
-		dst = append(dst, ";proto=http"...)
+		dst = append(append(dst, ";proto="...), schemes[facts.overTLS]...)
 		if host := head.Host(); host != nil {
 			dst = append(append(append(dst, ";host=\""...), host...), '"') // a host has no quotes in it
 		}

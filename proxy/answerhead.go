@@ -70,6 +70,7 @@ var refusals = map[int]refusal{
 	413: {phrase: "Content Too Large", text: "The request's body is too large.\n", headers: closes},
 	414: {phrase: "URI Too Long", text: "The request line is too long.\n", headers: closes},
 	417: {phrase: "Expectation Failed", text: "This expectation cannot be met.\n", headers: closes},
+	421: {phrase: "Misdirected Request", text: "This connection is not for that host.\n", headers: closes},
 	426: {
 		phrase: "Upgrade Required", text: "WebSocket version 13 is required.\n",
 		headers: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: upgrade, close\r\n",
@@ -82,11 +83,11 @@ var refusals = map[int]refusal{
 	505: {phrase: "HTTP Version Not Supported", text: "This version of HTTP is not supported.\n", headers: closes},
 }
 
-// appendRefusal appends a whole answer of our own. bodiless leaves the body out, as for HEAD.
-func appendRefusal(dst []byte, status int, bodiless bool) []byte {
+// appendRefusal appends a whole answer of our own, with further header lines. bodiless leaves the body out, as for HEAD.
+func appendRefusal(dst []byte, status int, further string, bodiless bool) []byte {
 	r := refusals[status]
 	dst = http1.AppendStatusLine(dst, status, r.phrase)
-	dst = append(dst, refusalHeaders(status)...)
+	dst = append(append(dst, refusalHeaders(status)...), further...)
 	dst = http1.AppendHeader(dst, "Content-Type", "text/plain; charset=utf-8")
 	dst = http1.AppendContentLength(dst, int64(len(r.text)))
 	dst = http1.AppendEnd(dst)

@@ -60,11 +60,7 @@ func (x *exchange) readAnswer() {
 		case engine.StatusEOF:
 			x.refuse(EndBackendClosed, engine.SideBackend)
 		case engine.StatusFailed:
-			reason := engine.EndBackendReset
-			if x.backend.Fault() == engine.FaultLost {
-				reason = engine.EndBackendLost
-			}
-			x.refuse(reason, engine.SideBackend)
+			x.refuse(engine.BrokenReason(engine.SideBackend, x.backend.Fault()), engine.SideBackend)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 type answerStage struct {
 	bodyStage
 	x        *exchange
+	untilEnd bool            // nothing but its end says where the body ends
 	headDone bool            // the final head is on its way to the client
 	emission *engine.Pending // heads for the client that the relay has not taken
 }
@@ -47,6 +48,7 @@ func (s *answerStage) begin() engine.EndReason {
 	}
 	kind, length, chunked := x.answerFraming()
 	s.init(kind, length, http1.FromBackend, x)
+	s.untilEnd = kind == http1.BodyUntilClose
 	if kind == http1.BodyChunked && !chunked {
 		s.scanner.Dechunk()
 	}
@@ -87,6 +89,9 @@ func (s *answerStage) Emission(n int) []byte {
 func (s *answerStage) Finish() engine.EndReason {
 	if !s.headDone {
 		return EndBackendClosed
+	}
+	if transportOf(s.x.backend).truncated() && s.untilEnd {
+		return EndAnswerCut // RFC 9112 section 9.8: nothing but close_notify says that it is whole
 	}
 	return s.bodyStage.Finish()
 }

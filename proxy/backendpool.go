@@ -15,7 +15,8 @@ type backendPool struct {
 type idleBackend struct {
 	pool      *backendPool
 	backend   *backend
-	conn      *engine.Conn
+	conn      engine.Connection
+	secured   *backendTLS
 	timer     engine.Timer
 	all, same link
 }
@@ -26,10 +27,10 @@ func (p *backendPool) init(h *shard) {
 	p.byBackend = make(map[*backend]*ring)
 }
 
-// put keeps a connection on which nothing is under way and nothing is left to be read.
-func (p *backendPool) put(b *backend, c *engine.Conn) {
+// put keeps a connection on which nothing is under way and nothing is left to be read, and which was secured so.
+func (p *backendPool) put(b *backend, c engine.Connection, secured *backendTLS) {
 	config := &p.shard.site.config
-	if c.Hangup() || b.dropped.Load() {
+	if c.Hangup() || b.dropped.Load() || secured != b.security.Load() {
 		c.Close()
 		return
 	}
@@ -48,7 +49,7 @@ func (p *backendPool) put(b *backend, c *engine.Conn) {
 	} else {
 		i = new(idleBackend)
 	}
-	*i = idleBackend{pool: p, backend: b, conn: c}
+	*i = idleBackend{pool: p, backend: b, conn: c, secured: secured}
 	i.timer.Init(i)
 	p.all.add(&i.all, i)
 	same.add(&i.same, i)
@@ -58,7 +59,7 @@ func (p *backendPool) put(b *backend, c *engine.Conn) {
 }
 
 // take returns the connection to b that was used last, or nil.
-func (p *backendPool) take(b *backend) *engine.Conn {
+func (p *backendPool) take(b *backend) engine.Connection {
 	same := p.byBackend[b]
 	if same == nil || same.count == 0 {
 		return nil
@@ -67,11 +68,11 @@ func (p *backendPool) take(b *backend) *engine.Conn {
 	return i.leave()
 }
 
-// trim closes the connections that are too many, or to backends that take no more requests.
+// trim closes the connections that are too many, to backends that take no more requests, or secured as they are no more.
 func (p *backendPool) trim() {
 	weights := p.shard.site.weights()
 	p.all.each(func(e ender) {
-		if i := e.(*idleBackend); weights[i.backend] == 0 {
+		if i := e.(*idleBackend); weights[i.backend] == 0 || i.secured != i.backend.security.Load() {
 			i.shutDown()
 		}
 	})
@@ -87,7 +88,7 @@ func (p *backendPool) trim() {
 func (p *backendPool) close() { p.all.endOldest(p.all.count) }
 
 // leave takes the connection out of the pool and returns it; i is used again.
-func (i *idleBackend) leave() *engine.Conn {
+func (i *idleBackend) leave() engine.Connection {
 	p, c := i.pool, i.conn
 	p.shard.loop.Wheel.Cancel(&i.timer)
 	p.all.remove(&i.all)

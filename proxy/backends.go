@@ -12,6 +12,7 @@ type backendKey struct {
 	group   string
 	address netip.AddrPort
 	path    string // of a Unix socket
+	secure  bool   // it is spoken to over TLS
 }
 
 // backend is one server that requests are balanced over. All loops share it; it outlives the configurations that name
@@ -21,8 +22,9 @@ type backend struct {
 	label    atomic.Pointer[string] // what the operator calls it
 	active   atomic.Int64           // connections, those being dialed included
 	failures atomic.Uint64
-	fault    atomic.Pointer[string] // of the last failure, a stable token; nil: there was none
-	dropped  atomic.Bool            // no configuration names it any more: connections to it are not kept
+	fault    atomic.Pointer[string]     // of the last failure, a stable token; nil: there was none
+	security atomic.Pointer[backendTLS] // nil: it is spoken to in clear
+	dropped  atomic.Bool                // no configuration names it any more: connections to it are not kept
 
 	portIsEphemeral bool // the kernel takes the ports of outgoing connections from around there
 }
@@ -46,6 +48,9 @@ func (b *backend) failed(fault string) {
 func (b *backend) where() string {
 	if b.path != "" {
 		return "unix:" + b.path
+	}
+	if b.secure {
+		return "https://" + b.address.String()
 	}
 	return b.address.String()
 }

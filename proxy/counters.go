@@ -15,6 +15,8 @@ type counters struct {
 	exchangesEnded    [endReasons]uint64
 	statuses          [6]uint64 // by class: 101 is counted in class 1 when the tunnel opens
 	limits            [httpLimits]uint64
+	handshakesResumed uint64
+	handshakesShed    uint64    // given up for others that waited
 	messages          [2]uint64 // in tunnels, by the side they come from
 }
 

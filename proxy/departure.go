@@ -18,8 +18,8 @@ type departure struct {
 func (h *shard) depart(client netip.Addr, ends ...engine.End) {
 	var d *departure
 	for _, end := range ends {
-		c, ok := end.(*engine.Conn)
-		if !ok || c == nil || c.Closed() {
+		c, ok := end.(engine.Connection)
+		if !ok || c.Closed() {
 			continue
 		}
 		if d == nil {

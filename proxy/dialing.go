@@ -38,6 +38,7 @@ func (x *exchange) dial(b *backend) {
 		return
 	}
 	h.counters.reused++
+	x.secured = b.security.Load() // others are not in the pool
 	x.record.backend, x.record.tries = b, x.tries
 	x.reused = true
 	b.active.Add(1)
@@ -52,6 +53,7 @@ func (x *exchange) dialNew(b *backend) {
 	t := &x.policy.Timeouts
 	x.record.backend, x.record.tries = b, x.tries
 	x.timedOut = false
+	x.state = exchangeDialing
 	c, err := h.connect(b, x)
 	if err != nil {
 		x.record.detail = dialDetail(err)
@@ -77,14 +79,17 @@ func (h *shard) connect(b *backend, owner engine.Owner) (*engine.Conn, error) {
 }
 
 func (x *exchange) dialReady(r engine.Readiness) {
-	connected, err := x.backend.DialResult(r)
+	raw := x.backend.(*engine.Conn)
+	connected, err := raw.DialResult(r)
 	switch {
 	case err != nil:
 		x.record.detail = dialDetail(err)
 		x.dialFailed()
-	case connected && x.record.backend.portIsEphemeral && x.backend.IsItself():
+	case connected && x.record.backend.portIsEphemeral && raw.IsItself():
 		x.record.detail = "refused" // nobody listens there
 		x.dialFailed()
+	case connected && x.record.backend.security.Load() != nil:
+		x.secureBackend(raw)
 	case connected:
 		x.connected(r)
 	}

@@ -13,11 +13,18 @@ import (
 type exchangeState uint8
 
 const (
-	// exchangeReadingHead: begin enters; we wait for the client's request head; the client-head timer runs.
+	// exchangeReadingHead: begin and greeted enter; we wait for the client's request head, or for the PROXY header in
+	// front of everything; the client-head timer runs.
 	exchangeReadingHead exchangeState = iota
+	// exchangeHandshaking: begin and the PROXY header's end enter on an HTTPS listener; the client's TLS handshake is on its
+	// way; its timer runs.
+	exchangeHandshaking
 	// exchangeDialing: headDone and retries enter; we wait for the backend to accept the connection; the connect timer
 	// runs. Nothing was sent, so another backend may be tried.
 	exchangeDialing
+	// exchangeSecuring: dialReady enters; the TLS handshake with the backend is on its way; the connect timer runs on.
+	// Nothing of the request was sent.
+	exchangeSecuring
 	// exchangeAwaiting: connected enters for an upgrade; the request's head goes out, we wait for the head of the final
 	// answer; the answer timer runs. From here a tunnel takes over after a valid 101, else the transfer below.
 	exchangeAwaiting
@@ -29,18 +36,18 @@ const (
 )
 
 func (s exchangeState) String() string {
-	return [...]string{"reading the head", "dialing", "awaiting the answer", "transferring", "over"}[s]
+	return [...]string{"reading the head", "in the TLS handshake", "dialing", "in the TLS handshake with the backend", "awaiting the answer", "transferring", "over"}[s]
 }
 
 // exchange is one request until its answer's head: it owns both connections. It is owned by its loop and used again.
 //
-// The transitions: begin, next, over (here), headDone (request.go), dial and connected (dialing.go), answerHead
+// The transitions: begin, next, over (here), greet and greeted (handshaking.go), headDone (request.go), dial and connected (dialing.go), answerHead
 // (answering.go), beginTransfer and RelayOver (transfer.go).
 type exchange struct {
 	shard *shard
 	link  link
 
-	holdLink link // in the ring of those that hold bytes of their clients
+	holdLink link // in the ring of those that hold bytes of their clients, or of those in their handshake
 	holding  bool
 
 	port   *port
@@ -50,8 +57,9 @@ type exchange struct {
 	timer   engine.Timer
 	state   exchangeState
 	record  record
-	client  *engine.Conn
-	backend *engine.Conn
+	client  engine.Connection
+	backend engine.Connection
+	secured *backendTLS // what the backend's connection was secured by; nil: it is plain
 
 	received     *engine.Pending // the client's bytes: its head so far, later what came early behind it
 	requestHead  *http1.RequestHead
@@ -73,6 +81,7 @@ type exchange struct {
 	requests     int   // on this connection, this one included
 	bodyLength   int64 // of the request, with BodyLength
 	bodyKind     http1.BodyKind
+	identity     string // header lines about the client's certificate, where it is asked for one
 
 	preface         bool // a PROXY header must come first
 	lineEndCut      bool // a carriage return came before the request, by itself
@@ -111,6 +120,10 @@ func (x *exchange) begin(c *engine.Conn, peer netip.AddrPort, p *port, l *listen
 	x.record.peer, x.record.client, x.record.listener = peer, peer.Addr(), p.address
 	x.record.accepted = w.Now()
 	c.Attach(x, engine.SideClient)
+	if l != nil && l.tls != nil && !x.preface {
+		x.greet(l, nil)
+		return
+	}
 	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.ClientHead))
 }
 
@@ -129,10 +142,11 @@ func (x *exchange) next() {
 	x.record.reset()
 	h.nextID++
 	x.record.id, x.record.peer, x.record.client, x.record.listener = h.nextID, peer, client, listener
+	x.record.transport = transportOf(x.client)
 	*x = exchange{
 		shard: h, link: x.link, timer: x.timer, record: x.record, client: x.client, received: x.received, peer: x.peer,
 		port: x.port, policy: h.site.policyOf(h.site.listeners[x.port]), asked: x.asked,
-		admittedFor: x.admittedFor, requests: x.requests, clientReadable: x.clientReadable, clientFinishing: x.client.Hangup(),
+		admittedFor: x.admittedFor, identity: x.identity, requests: x.requests, clientReadable: x.clientReadable, clientFinishing: x.client.Hangup(),
 	}
 	x.client.Attach(x, engine.SideClient)
 	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.KeepAlive))
@@ -168,12 +182,18 @@ func (x *exchange) Ready(side engine.Side, r engine.Readiness) {
 	switch x.state {
 	case exchangeDialing:
 		x.dialReady(r)
+	case exchangeSecuring:
+		x.securedReady(r)
 	case exchangeAwaiting:
 		x.backendReady(r)
 	}
 }
 
 func (x *exchange) clientReady(r engine.Readiness) {
+	if x.state == exchangeHandshaking {
+		x.greeted(r)
+		return
+	}
 	if r&engine.Writable != 0 && x.interim != nil && !x.flushInterim() {
 		return
 	}
@@ -289,7 +309,9 @@ func (x *exchange) OnTimer(_ *engine.Timer, now int64) {
 			return
 		}
 		x.refuse(EndRequestTimeout, engine.SideClient)
-	case exchangeDialing:
+	case exchangeHandshaking:
+		x.greetingTimedOut()
+	case exchangeDialing, exchangeSecuring:
 		x.timedOut = true
 		x.dialFailed()
 	case exchangeAwaiting:
@@ -304,7 +326,7 @@ func (x *exchange) shutDown() {
 	switch {
 	case x.transfer != nil:
 		x.transfer.relay.End(engine.Outcome{Reason: engine.EndShutdown, By: engine.SideNone})
-	case x.idle():
+	case x.idle(), x.state == exchangeHandshaking:
 		x.drop(EndKeepAlive, engine.SideNone)
 	default:
 		x.drop(engine.EndShutdown, engine.SideNone)
@@ -328,9 +350,9 @@ func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
 	}
 	buffer := answer.Buffer()
 	if own := x.ownRefusal(status); own != nil {
-		*buffer = own.append(*buffer, nil, nil, refusalHeaders(status), x.headMethod)
+		*buffer = own.append(*buffer, nil, nil, refusalHeaders(status)+x.hsts(), x.headMethod)
 	} else {
-		*buffer = appendRefusal(*buffer, status, x.headMethod)
+		*buffer = appendRefusal(*buffer, status, x.hsts(), x.headMethod)
 	}
 	limits := x.lingerLimits()
 	limits.PeerFinished = x.clientFinished
@@ -348,6 +370,9 @@ func (x *exchange) drop(reason engine.EndReason, by engine.Side) {
 // finish releases the backend's connection, logs, and retires the exchange. The client's is taken care of.
 func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 	h := x.shard
+	if x.state == exchangeHandshaking {
+		h.handshakes.remove(&x.holdLink)
+	}
 	if x.backend != nil {
 		x.backend.Reset() // its answer is of no use to anybody
 		x.leaveBackend()

@@ -23,7 +23,7 @@ type fixedAnswer struct {
 var phrases = map[int]string{
 	200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 301: "Moved Permanently", 302: "Found",
 	303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 401: "Unauthorized",
-	402: "Payment Required", 406: "Not Acceptable", 409: "Conflict", 410: "Gone", 418: "I'm a teapot", 421: "Misdirected Request",
+	402: "Payment Required", 406: "Not Acceptable", 409: "Conflict", 410: "Gone", 418: "I'm a teapot",
 	429: "Too Many Requests", 451: "Unavailable For Legal Reasons", 500: "Internal Server Error",
 }
 

@@ -43,10 +43,17 @@ func (x *exchange) takePreface(bytes []byte) {
 		}
 	}
 	x.keepEarly(bytes[n:])
+	x.letGo()
+	if l := x.shard.site.listeners[x.port]; l != nil && l.tls != nil {
+		first := x.received
+		x.received = nil
+		x.greet(l, first.Bytes())
+		x.shard.loop.Release(first)
+		return
+	}
 	if x.received == nil {
 		return
 	}
-	x.letGo()
 	x.look(x.received.Bytes())
 }
 
@@ -68,17 +75,18 @@ func (x *exchange) badPreface() {
 	x.finish(EndBadPreface, engine.SideClient)
 }
 
-// appendPreface appends the PROXY header for the backend, if its group wants one.
-func (x *exchange) appendPreface(dst []byte, facts *forwardedFacts) []byte {
+// appendPreface appends the PROXY header for the backend, if its group wants one. asked is the address that the client
+// asked for.
+func (x *exchange) appendPreface(dst []byte, asked netip.AddrPort) []byte {
 	source := netip.AddrPortFrom(x.record.client, 0)
 	if x.record.client == x.peer.Addr() {
 		source = x.peer
 	}
 	switch x.rule.group.sendProxy {
 	case 1:
-		return proxyproto.AppendV1(dst, source, facts.asked)
+		return proxyproto.AppendV1(dst, source, asked)
 	case 2:
-		return proxyproto.AppendV2(dst, source, facts.asked)
+		return proxyproto.AppendV2(dst, source, asked)
 	}
 	return dst
 }

@@ -77,6 +77,14 @@ const (
 	EndFixedAnswer
 	// EndBadPreface: the connection did not begin with a PROXY header as it must; it is closed without an answer.
 	EndBadPreface
+	// EndHandshake: the TLS handshake with the client failed; the detail says how.
+	EndHandshake
+	// EndHandshakeTimeout: it was not over within its timeout, or was given up for others that waited.
+	EndHandshakeTimeout
+	// EndPlainHTTP: a request without TLS came to an HTTPS listener (400, in clear).
+	EndPlainHTTP
+	// EndMisdirected: the request is for another host than the one that the client's certificate was asked for (421).
+	EndMisdirected
 	endReasons
 )
 
@@ -87,6 +95,7 @@ var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
 	"upgrade-version", "client-left", "no-backend", "no-resources", "connect-failed", "connect-timeout",
 	"backend-closed", "bad-answer", "bad-upgrade-answer", "too-many-interim", "answer-timeout",
 	"listener-gone", "access-denied", "origin-denied", "no-rule", "limit", "fixed-answer", "bad-proxy-header",
+	"tls-handshake", "tls-handshake-timeout", "plain-http", "misdirected",
 }
 
 // outerStatus is the status that the client is answered with, or that the log shows, for an exchange that ends for
@@ -99,8 +108,9 @@ var outerStatus = map[engine.EndReason]int{
 	EndNotImplemented: 501, EndVersionRefused: 505, EndBadUpgrade: 400, EndUpgradeVersion: 426, EndClientLeft: 499,
 	EndNoBackend: 503, EndNoResources: 503, EndConnectFailed: 502, EndConnectTimeout: 504, EndBackendClosed: 502,
 	EndBadAnswer: 502, EndBadUpgradeAnswer: 502, EndTooManyInterim: 502, EndAnswerTimeout: 504,
-	EndListenerGone: 503, EndAccess: 403, EndOrigin: 403, EndNoRule: 404, EndLimit: 503,
-	engine.EndBackendReset: 502, engine.EndBackendLost: 502, engine.EndClientReset: 499, engine.EndClientLost: 499,
+	EndPlainHTTP: 400, EndMisdirected: 421, EndListenerGone: 503, EndAccess: 403, EndOrigin: 403, EndNoRule: 404, EndLimit: 503,
+	engine.EndBackendReset: 502, engine.EndBackendLost: 502, engine.EndBackendTransport: 502,
+	engine.EndClientReset: 499, engine.EndClientLost: 499, engine.EndClientTransport: 499,
 }
 
 // ReasonName returns the stable token of any EndReason: it is what log, metrics and tests show.

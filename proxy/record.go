@@ -17,27 +17,28 @@ const (
 
 // record is what the access log says of one exchange besides its outcome. It outlives the buffers of the request.
 type record struct {
-	id       uint64
-	peer     netip.AddrPort // who is connected
-	client   netip.Addr     // on whose behalf, by trust
-	listener netip.AddrPort
-	accepted int64 // Monotonic ns, as all times here; 0: did not happen
-	headDone int64
-	dialed   int64         // the backend's connection stood
-	answered int64         // the head of the answer was whole
-	received int           // bytes of the request, head and body
-	sent     uint64        // bytes of the answer's body that were relayed, or of a rule's own
-	version  http1.Version // 0: unknown
-	status   int           // what the client was answered; 0: nothing
-	upstream int           // status that the backend gave; 0: none
-	tries    int           // backends dialed
-	backend  *backend
-	name     string // the listener's, if it has one besides its address
-	rule     string // the name of the rule that it was for; empty: none
-	secure   bool   // the client has come over TLS, to a trusted proxy in front of us
-	detail   string // what exactly was wrong, a stable token
-	text     []byte // method, host, URI, user agent, referer, X-Forwarded-For; ends are in cuts
-	cuts     [recordTexts]uint16
+	id        uint64
+	peer      netip.AddrPort // who is connected
+	client    netip.Addr     // on whose behalf, by trust
+	listener  netip.AddrPort
+	accepted  int64 // Monotonic ns, as all times here; 0: did not happen
+	headDone  int64
+	dialed    int64         // the backend's connection stood
+	answered  int64         // the head of the answer was whole
+	received  int           // bytes of the request, head and body
+	sent      uint64        // bytes of the answer's body that were relayed, or of a rule's own
+	version   http1.Version // 0: unknown
+	status    int           // what the client was answered; 0: nothing
+	upstream  int           // status that the backend gave; 0: none
+	tries     int           // backends dialed
+	backend   *backend
+	name      string        // the listener's, if it has one besides its address
+	rule      string        // the name of the rule that it was for; empty: none
+	secure    bool          // the client has come over TLS, to us or to a trusted proxy in front of us
+	transport *tlsTransport // of the client's connection; nil: plain
+	detail    string        // what exactly was wrong, a stable token
+	text      []byte        // method, host, URI, user agent, referer, X-Forwarded-For; ends are in cuts
+	cuts      [recordTexts]uint16
 }
 
 // The texts of a record, in their order.

@@ -39,6 +39,10 @@ func (s *Server) Reload(config Config) error {
 	removed := without(before, ports)
 	// Lest a bound on bandwidth that is new takes all that was relayed before for the traffic of its first moment.
 	s.everywhere((*shard).publishRelayed)
+	if !s.workersFor(built) {
+		s.forgetBackends()
+		return ErrNotRunning
+	}
 	s.adopt(built)
 	s.everywhere(func(h *shard) { h.enter(built, added, removed) })
 	s.mu.Lock()
@@ -57,6 +61,13 @@ func (s *Server) adopt(built *site) {
 	built.label()
 	s.registry.mark(built.weights())
 	built.setRates()
+	for b, security := range built.security {
+		b.security.Store(security)
+	}
+	for _, a := range built.adoptions {
+		a.listener.Adopt(a.loaded)
+	}
+	built.adoptions = nil
 	s.limits.set(&built.config.Limits)
 	s.clients.set(built.config.Limits.ClientConnections, built.config.Limits.ClientPrefix6)
 	s.site.Store(built)
@@ -175,6 +186,7 @@ func (h *shard) enter(built *site, added, removed []*port) {
 			l.Open()
 		}
 	}
+	h.applyLine() // a listener may have become another kind
 	if len(removed) > 0 {
 		h.exchanges.each(func(e ender) {
 			if x := e.(*exchange); x.idle() && slices.Contains(removed, x.port) {

@@ -207,13 +207,16 @@ func (x *exchange) writeRequest(head *http1.RequestHead, backend *backend, lengt
 	facts := forwardedFacts{
 		requestFacts: x.facts(head), peer: x.peer, listener: x.port.address, trusted: h.site.trusted.contains(x.peer.Addr()),
 		lastOnConnection: !x.policy.keepsBackends || x.rule.group.sendProxy > 0, announce: &x.policy.Announce, rule: x.rule,
+		overTLS: transportOf(x.client) != nil, identity: x.identity,
 	}
 	if facts.announce.SLBID != "" || x.rule.group.sendProxy > 0 {
 		facts.asked = x.askedAddress()
 	}
 	x.request = w.Acquire(length + 512)
 	buffer := x.request.Buffer()
-	*buffer = x.appendPreface(*buffer, &facts)
+	if backend.security.Load() == nil {
+		*buffer = x.appendPreface(*buffer, facts.asked)
+	}
 	*buffer = appendRequestHead(*buffer, head, &facts, backend.address, x.upgrade, &h.path)
 	if edits := x.rule.answer; edits != nil && len(edits.lines) > 0 {
 		x.answerLines = w.Acquire(512)

@@ -26,6 +26,9 @@ type forwardedFacts struct {
 	asked    netip.AddrPort // the address that the client asked for; only with an SLB-ID
 
 	lastOnConnection bool // the backend's connection will not be used again
+
+	overTLS  bool   // the peer has come to us over TLS
+	identity string // header lines about its certificate, where one is asked for
 }
 
 // appendRequestHead appends the head of the request to a backend. scratch is for a path that is rewritten.
@@ -52,6 +55,10 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 		fallthrough
 	default:
 		drop |= http1.ClassForwarded
+	}
+	if facts.identity != "" {
+		all := keep
+		keep = func(f http1.Field) bool { return !aboutClientCertificate(f) && all(f) }
 	}
 	if _, ok := maxForwards(head); ok {
 		all := keep
@@ -134,6 +141,12 @@ func keepTrusted(f http1.Field) bool {
 	return f.ID != http1.FieldExpect && f.ID != http1.FieldXForwardedFor
 }
 
+// aboutClientCertificate tells whether a header is one of those that tell of a client's certificate.
+func aboutClientCertificate(f http1.Field) bool {
+	const prefix = "x-forwarded-clientcert-"
+	return len(f.Name) >= len(prefix) && bytes.EqualFold(f.Name[:len(prefix)], []byte(prefix))
+}
+
 func oddSeparator(r rune) bool {
 	return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
@@ -153,7 +166,7 @@ func appendForwarded(dst []byte, head *http1.RequestHead, facts *forwardedFacts)
 	dst = facts.peer.Addr().AppendTo(dst)
 	dst = append(dst, "\r\n"...)
 	if !facts.trusted || !head.Has(http1.FieldXForwardedProto) {
-		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+		dst = append(append(append(dst, "X-Forwarded-Proto: "...), schemes[facts.overTLS]...), "\r\n"...)
 	}
 	if !facts.trusted || !head.Has(http1.FieldXForwardedPort) {
 		dst = appendNumber(dst, "X-Forwarded-Port: ", uint64(facts.listener.Port()))
@@ -161,7 +174,7 @@ func appendForwarded(dst []byte, head *http1.RequestHead, facts *forwardedFacts)
 	if _, count := head.Lookup(headerClientPort); !facts.trusted || count == 0 {
 		dst = appendNumber(dst, headerClientPort+": ", uint64(facts.peer.Port()))
 	}
-	return dst
+	return append(dst, facts.identity...)
 }
 
 func appendNumber(dst []byte, name string, value uint64) []byte {

@@ -25,6 +25,10 @@ func (x *exchange) judgeRule(head *http1.RequestHead) bool {
 	if l.named {
 		x.record.name = l.name
 	}
+	if x.misdirected(l, head.HostName()) {
+		x.refuse(EndMisdirected, engine.SideClient)
+		return false
+	}
 	x.record.secure = x.secure(head)
 	if !l.access.Allows(x.record.client) {
 		x.record.detail = "listener"
@@ -77,9 +81,12 @@ func (r *rule) allowsOrigin(head *http1.RequestHead, secure bool) bool {
 	return count <= 1 && r.origins.Allows(value, count == 1, head.Host(), secure)
 }
 
-// secure tells whether the client has come over TLS, to a trusted proxy in front of us.
+// secure tells whether the client has come over TLS: as a trusted proxy in front of us says, else to us.
 func (x *exchange) secure(head *http1.RequestHead) bool {
-	return string(head.First(http1.FieldXForwardedProto)) == "https" && x.shard.site.trusted.contains(x.peer.Addr())
+	if head.Has(http1.FieldXForwardedProto) && x.shard.site.trusted.contains(x.peer.Addr()) {
+		return string(head.First(http1.FieldXForwardedProto)) == "https"
+	}
+	return transportOf(x.client) != nil
 }
 
 // answerHere answers by the rule itself: a redirect or a fixed answer. The connection lives on where the client lets it

@@ -28,6 +28,8 @@ import (
 
 	"culvert/engine"
 	"culvert/proxy/http1"
+	"culvert/tls"
+	"culvert/tls/tickets"
 
 	"github.com/rs/zerolog"
 )
@@ -54,7 +56,9 @@ type Server struct {
 	clients  *clientLimit
 	registry backendRegistry
 	limits   instanceLimits
-	nonce    uint64 // of this process, in every exchange's id
+	ring     *tickets.Ring
+	workers  *tls.Workers // of TLS handshakes; nil until something is spoken over TLS
+	nonce    uint64       // of this process, in every exchange's id
 
 	reloading sync.Mutex // held by whoever changes the site
 	site      atomic.Pointer[site]
@@ -67,6 +71,7 @@ type Server struct {
 	shards   []*shard
 	ports    []*port // in the order of Config.Listeners
 	watchdog *watchdog
+	keeper   *keeper
 
 	active       atomic.Int64 // client connections, tunnels included
 	shuttingDown atomic.Bool
@@ -100,6 +105,10 @@ func New(config Config, logs Logs) (*Server, error) {
 	}
 	s := &Server{config: config, logs: logs, clients: newClientLimit(), sites: new(atomic.Int64)}
 	s.registry.ephemeral = ephemeralPorts()
+	var err error
+	if s.ring, err = newTicketRing(config.TicketKeys); err != nil {
+		return nil, err
+	}
 	first, ports, err := s.prepare(&config, nil)
 	if err != nil {
 		return nil, err
@@ -125,7 +134,7 @@ func (s *Server) prepare(config *Config, old *site) (*site, []*port, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	built, err := newSite(&c, ports, old, &s.registry)
+	built, err := newSite(&c, ports, old, &s.registry, s.ring)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,6 +148,7 @@ func (s *Server) fix(c *Config) {
 	f := &s.config
 	c.Loops, c.ReadBuffer, c.BufferMemory, c.SplicePipes = f.Loops, f.ReadBuffer, f.BufferMemory, f.SplicePipes
 	c.NotSentLowat, c.Sources, c.Version = f.NotSentLowat, f.Sources, f.Version
+	c.TLSWorkers, c.HandshakesMax, c.TicketKeys = f.TLSWorkers, f.HandshakesMax, f.TicketKeys
 }
 
 // setBounds fills in the bounds that were left to us.
@@ -197,17 +207,19 @@ func (s *Server) Start() error {
 	if s.state != serverNew {
 		return errors.New("the server was started before")
 	}
+	s.startWorkers(s.site.Load())
 	if err := s.open(); err != nil {
 		for _, h := range s.shards {
 			h.loop.Abandon()
 		}
+		s.stopWorkers()
 		s.shards, s.state = nil, serverEnded
 		return err
 	}
 	for _, h := range s.shards {
 		h.loop.Start()
 	}
-	s.watchdog = s.startWatchdog(s.shards)
+	s.watchdog, s.keeper = s.startWatchdog(s.shards), s.startKeeper()
 	s.state = serverRunning
 	return nil
 }

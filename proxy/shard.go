@@ -38,6 +38,8 @@ type shard struct {
 	closing bool // a shutdown has begun: no connection lives on behind its exchange
 
 	exchanges, streams ring // live ones, for the shutdown
+	handshakes         ring // exchanges in their handshake, the oldest first
+	line               handshakeLine
 	holders            ring // exchanges that hold bytes of their clients, the oldest first
 	spare              []*exchange
 	transfers          []*transfer
@@ -55,6 +57,9 @@ func newShard(s *Server, loop *engine.Loop, index int, first *site) *shard {
 	h.pool.init(h)
 	h.exchanges.init()
 	h.holders.init()
+	h.handshakes.init()
+	h.line.shard = h
+	h.line.timer.Init(&h.line)
 	loop.SetShedder(h)
 	h.streams.init()
 	h.use(first)

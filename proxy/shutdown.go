@@ -171,11 +171,13 @@ func (s *Server) Close() error {
 	}
 	s.state = serverEnded
 	s.watchdog.stop()
+	s.keeper.stop()
 	s.everywhere(func(h *shard) {
 		h.stopListening()
 		h.streams.endOldest(h.streams.count)
 		h.exchanges.endOldest(h.exchanges.count)
 	})
+	s.stopWorkers()
 	var first error
 	for _, h := range s.shards {
 		if err := h.loop.Stop(); err != nil && first == nil {

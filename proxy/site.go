@@ -11,6 +11,7 @@ import (
 	"culvert/proxy/limit"
 	"culvert/proxy/origin"
 	"culvert/proxy/route"
+	"culvert/tls/tickets"
 )
 
 // site is one configuration as the loops use it. It is immutable, and replaced whole by a reload: an exchange decides by
@@ -21,6 +22,9 @@ type site struct {
 	listeners map[*port]*listener
 	groups    []*group
 	policy    *policy                                    // for what belongs to no listener any more
+	security  map[*backend]*backendTLS                   // of those that are spoken to over TLS
+	tls       []*listenerTLS                             // of the HTTPS listeners
+	adoptions []adoption                                 // of what is there already, until the site is adopted
 	limits    map[engine.RelayLimits]*engine.RelayLimits // by value, so that tunnels share them, across reloads too
 }
 
@@ -36,6 +40,7 @@ type listener struct {
 	named     bool    // by the configuration: else it is the address
 	policy    *policy // until a rule is known
 	access    *access.Checker
+	tls       *listenerTLS   // nil: plain HTTP
 	trustsFor []netip.Prefix // whose PROXY headers are believed
 	preface   bool           // connections begin with a PROXY header
 	table     *route.Table
@@ -74,14 +79,16 @@ type siteBuilder struct {
 	site     *site
 	old      *site // nil: there was none
 	registry *backendRegistry
+	ring     *tickets.Ring
 	heads    *http1.Limits
+	secured  map[BackendTLS]*backendTLS
 	policies map[*Policy]*policy
 	rates    map[rateKey]*limit.Rate // of old, until taken over; nil: not looked for yet
 }
 
 // newSite compiles config, whose bounds are set and whose listeners have these ports, in order. What old has the same is
 // taken over.
-func newSite(config *Config, ports []*port, old *site, registry *backendRegistry) (*site, error) {
+func newSite(config *Config, ports []*port, old *site, registry *backendRegistry, ring *tickets.Ring) (*site, error) {
 	limits, err := config.headLimits()
 	if err != nil {
 		return nil, err
@@ -89,9 +96,9 @@ func newSite(config *Config, ports []*port, old *site, registry *backendRegistry
 	b := &siteBuilder{
 		site: &site{
 			config: *config, trusted: config.TrustedProxies, listeners: make(map[*port]*listener),
-			limits: make(map[engine.RelayLimits]*engine.RelayLimits),
+			limits: make(map[engine.RelayLimits]*engine.RelayLimits), security: make(map[*backend]*backendTLS),
 		},
-		old: old, registry: registry, heads: &limits, policies: make(map[*Policy]*policy),
+		old: old, registry: registry, ring: ring, heads: &limits, secured: make(map[BackendTLS]*backendTLS), policies: make(map[*Policy]*policy),
 	}
 	b.site.policy = b.policy(&b.site.config.Policy)
 	if err := b.addGroups(); err != nil {
@@ -122,9 +129,14 @@ func (b *siteBuilder) addGroups() error {
 			if m.Weight < 0 || m.Weight > 100 {
 				return fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", m.Name, m.Weight)
 			}
-			g.members = append(g.members, member{
-				backend: b.registry.take(backendKey{c.Name, m.Address, m.Path}, m.Name), weight: m.Weight, secondary: m.Secondary,
-			})
+			if (m.TLS != nil) != (c.Backends[0].TLS != nil) && c.SendProxy > 0 {
+				return fmt.Errorf("group %s: a PROXY header needs servers that all speak TLS, or none", c.Name)
+			}
+			server := b.registry.take(backendKey{c.Name, m.Address, m.Path, m.TLS != nil}, m.Name)
+			if err := b.secureMember(server, &m); err != nil {
+				return fmt.Errorf("group %s: %w", c.Name, err)
+			}
+			g.members = append(g.members, member{backend: server, weight: m.Weight, secondary: m.Secondary})
 		}
 		if b.old != nil && g.equal(b.old.group(c.Name)) {
 			g = b.old.group(c.Name)
@@ -191,10 +203,21 @@ func (b *siteBuilder) addListener(p *port, c *ListenerConfig) error {
 	if l.access, err = checker(c.Access); err != nil {
 		return fmt.Errorf("listener %s: %w", l.name, err)
 	}
+	if c.TLS != nil {
+		if err := b.secureListener(p, l, c.TLS); err != nil {
+			return fmt.Errorf("listener %s: %w", l.name, err)
+		}
+	}
+	if c.HTTPSRedirect != nil {
+		return b.redirectToHTTPS(p, l, c)
+	}
 	if c.Group != "" {
 		l.fallback = &rule{name: l.name, policy: l.policy, group: b.site.group(c.Group)}
 		if l.fallback.group == nil {
 			return fmt.Errorf("listener %s: there is no group %q", l.name, c.Group)
+		}
+		if l.fallback.answer, err = compileEdits(l.secureAnswers(nil)); err != nil {
+			return fmt.Errorf("listener %s: %w", l.name, err)
 		}
 	}
 	matches := make([]route.Match, len(c.Rules))
@@ -246,7 +269,7 @@ func (b *siteBuilder) rule(l *listener, c *RuleConfig, index int, outer *Policy)
 	if r.request, err = compileEdits(c.RequestHeaders); err != nil {
 		return nil, fmt.Errorf("request headers: %w", err)
 	}
-	if r.answer, err = compileEdits(c.AnswerHeaders); err != nil {
+	if r.answer, err = compileEdits(l.secureAnswers(c.AnswerHeaders)); err != nil {
 		return nil, fmt.Errorf("answer headers: %w", err)
 	}
 	if c.Host != "" {

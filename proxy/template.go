@@ -111,7 +111,7 @@ type requestFacts struct {
 	clientPort uint16
 	port       uint16
 	id         uint64
-	secure     bool // the client has come over TLS, to a trusted proxy in front of us
+	secure     bool // the client has come over TLS, to us or to a trusted proxy in front of us
 }
 
 // append appends the text with its variables filled in.

@@ -203,7 +203,7 @@ func (x *exchange) completed(delivered, extra bool, pending *engine.Pending) {
 	case !delivered:
 		backend.Reset() // it must not take what it has for a whole request
 	case x.keepBackend && !extra && !h.closing:
-		h.pool.put(b, backend)
+		h.pool.put(b, backend, x.secured)
 	default:
 		x.dismiss(backend)
 	}
@@ -224,7 +224,8 @@ func (x *exchange) broken(o engine.Outcome, pending *engine.Pending) {
 	h := x.shard
 	hard := !x.answerFramed
 	switch o.Reason {
-	case engine.EndClientReset, engine.EndClientLost, engine.EndBackendReset, engine.EndBackendLost, engine.EndStalled, engine.EndNoMemory:
+	case engine.EndClientReset, engine.EndClientLost, engine.EndClientTransport, engine.EndBackendReset, engine.EndBackendLost,
+		engine.EndBackendTransport, engine.EndStalled, engine.EndNoMemory:
 		hard = true
 	}
 	if hard || !x.requestIsWhole {
@@ -254,7 +255,7 @@ func (x *exchange) unanswered(o engine.Outcome, bodyless bool, pending *engine.P
 	}
 	x.interim = pending
 	switch o.Reason {
-	case engine.EndClientReset, engine.EndClientLost, EndClientLeft:
+	case engine.EndClientReset, engine.EndClientLost, engine.EndClientTransport, EndClientLeft:
 		x.drop(EndClientLeft, engine.SideClient)
 	case engine.EndShutdown:
 		x.drop(o.Reason, o.By)
@@ -283,7 +284,7 @@ func (x *exchange) unanswered(o engine.Outcome, bodyless bool, pending *engine.P
 
 // dismiss ends a backend's connection that is of no more use. Clients whose connections live on could leave a lingering
 // close behind each request: over as many as may be idle, backends' connections are closed at once.
-func (x *exchange) dismiss(backend *engine.Conn) {
+func (x *exchange) dismiss(backend engine.Connection) {
 	if x.shard.loop.Counters.Lingering >= uint64(maxBackendIdle(x.shard.server.config.Loops)) {
 		backend.Close()
 		return
@@ -293,7 +294,7 @@ func (x *exchange) dismiss(backend *engine.Conn) {
 
 // backendGone tells whether a backend closed or reset its connection.
 func backendGone(r engine.EndReason) bool {
-	return r == EndBackendClosed || r == engine.EndBackendReset || r == engine.EndBackendLost
+	return r == EndBackendClosed || r == engine.EndBackendReset || r == engine.EndBackendLost || r == engine.EndBackendTransport
 }
 
 // mayRetry tells whether the request may be sent once more: its connection had served another before, which the backend
@@ -327,7 +328,7 @@ func (x *exchange) lingerLimits() engine.LingerLimits {
 }
 
 // quiet reads from a backend between two exchanges: nothing is there unless it said too much, or is gone.
-func (h *shard) quiet(c *engine.Conn) bool {
+func (h *shard) quiet(c engine.Connection) bool {
 	n, status := c.Read(h.loop.ReadBuffer()[:1])
 	return n == 0 && status == engine.StatusBlocked
 }

@@ -61,7 +61,7 @@ func (h *shard) restoreTunnel(b []byte, ends [2]engine.End) (*tunnel, error) {
 	if _, err := t.relay.RestoreState(b, &h.loop.Workspace, ends, stages, t); err != nil {
 		return nil, err
 	}
-	t.record.backend = h.server.registry.take(backendKey{string(texts[2]), address, string(texts[5])}, string(texts[3]))
+	t.record.backend = h.server.registry.take(backendKey{group: string(texts[2]), address: address, path: string(texts[5])}, string(texts[3]))
 	t.record.backend.active.Add(1)
 	h.counters.tunnelsOpened++
 	h.streams.add(&t.link, t)

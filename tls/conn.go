@@ -82,6 +82,9 @@ func New(o Options) *Conn {
 // Established tells whether the handshake has succeeded.
 func (c *Conn) Established() bool { return c.phase == phaseEstablished }
 
+// InFlight tells whether a handshake is under way that counts among those of the Workers.
+func (c *Conn) InFlight() bool { return c.phase == phaseHandshake }
+
 // Waits tells that the handshake could begin, were there not too many in flight already. Nobody tells when that has
 // changed: the owner calls Begin when one of its handshakes is over, and now and then, on those that wait, the first
 // first.

@@ -29,7 +29,7 @@ func TestUnfinishedHeadsAreShedBeforeTunnels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range heads { // large ones first; the small ones then fill the last gap
-		head := "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 16500)
+		head := "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 18000)
 		if i > heads/2 {
 			head = head[:3000]
 		}

@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"time"
+
+	"culvert/engine"
+	"culvert/tls"
+	"culvert/tls/clientauth"
+)
+
+// The TLS handshakes of a loop. As many as --tls-handshakes-max may be in flight in the process; what comes beyond waits
+// in line with its first record, and meanwhile the loop's HTTPS listeners do not accept.
+
+const (
+	// handshakeTick is how often a loop with a line looks whether it is its turn.
+	handshakeTick = 5 * time.Millisecond
+	// handshakePatience is how long a client may keep a handshake of its own waiting while others wait for theirs.
+	handshakePatience = time.Second
+)
+
+// handshakeLine are the handshakes of one loop that wait for others to be over. Owned by the loop.
+type handshakeLine struct {
+	shard   *shard
+	waiting []*tlsTransport
+	timer   engine.Timer
+	begun   bool // beginWaiting is under way
+}
+
+// queueHandshake puts a handshake in line.
+func (h *shard) queueHandshake(t *tlsTransport) {
+	l := &h.line
+	l.waiting = append(l.waiting, t)
+	if l.timer.Armed() {
+		return
+	}
+	h.loop.Wheel.Arm(&l.timer, h.loop.Now()+int64(handshakeTick))
+	h.applyLine()
+}
+
+// applyLine has HTTPS listeners accept while nobody stands in line, and all others always.
+func (h *shard) applyLine() {
+	for p, listener := range h.listeners {
+		if own := h.site.listeners[p]; len(h.line.waiting) > 0 && own != nil && own.tls != nil {
+			listener.Suspend()
+		} else {
+			listener.Resume()
+		}
+	}
+}
+
+// beginWaiting begins as many of the handshakes in line as it may.
+func (h *shard) beginWaiting() {
+	l := &h.line
+	if len(l.waiting) == 0 || l.begun {
+		return
+	}
+	l.begun = true
+	n := 0
+	for n < len(l.waiting) && l.waiting[n].Conn.Begin() {
+		n++
+	}
+	for _, t := range l.waiting[:n] {
+		t.account()
+	}
+	l.waiting = l.waiting[:copy(l.waiting, l.waiting[n:])]
+	l.begun = false
+	if len(l.waiting) == 0 {
+		h.loop.Wheel.Cancel(&l.timer)
+		l.waiting = nil
+		h.applyLine()
+	}
+}
+
+// OnTimer implements engine.TimerHandler.
+func (l *handshakeLine) OnTimer(_ *engine.Timer, now int64) {
+	h := l.shard
+	h.shedHandshakes(now - int64(handshakePatience))
+	h.beginWaiting()
+	if len(l.waiting) > 0 {
+		h.loop.Wheel.Arm(&l.timer, now+int64(handshakeTick))
+	}
+}
+
+// shedHandshakes ends handshakes whose clients were accepted before a time and have not answered yet: as many as stand in
+// line. Else whoever begins a thousand and goes silent would keep all others out.
+func (h *shard) shedHandshakes(before int64) {
+	wanted := len(h.line.waiting)
+	h.handshakes.each(func(e ender) {
+		x := e.(*exchange)
+		if t := transportOf(x.client); wanted > 0 && x.record.accepted < before && t != nil && t.InFlight() && t.Wants() {
+			wanted--
+			t.shed = true
+			h.counters.handshakesShed++
+			x.client.Close()
+			x.record.detail = t.detail()
+			x.finish(EndHandshakeTimeout, engine.SideClient)
+		}
+	})
+}
+
+// greet begins the TLS handshake with a client, of which first came already. Nothing is answered before it is over.
+func (x *exchange) greet(l *listener, first []byte) {
+	h := x.shard
+	w := &h.loop.Workspace
+	x.state = exchangeHandshaking
+	h.handshakes.add(&x.holdLink, x)
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.TLSHandshake))
+	t := h.layer(x.client.(*engine.Conn), l.tls.Config(), x, engine.SideClient)
+	x.client = t.end
+	t.end.Begin(first)
+}
+
+// greeted is called when the handshake is over, well or not.
+func (x *exchange) greeted(r engine.Readiness) {
+	w := &x.shard.loop.Workspace
+	t := transportOf(x.client)
+	if r&engine.Broken != 0 {
+		x.greetingFailed(t)
+		return
+	}
+	x.shard.handshakes.remove(&x.holdLink)
+	x.state = exchangeReadingHead
+	info := t.established()
+	x.record.transport = t
+	if l := x.shard.site.listeners[x.port]; l != nil && l.tls != nil && l.tls.AsksClients() {
+		x.identity = clientIdentity(&info)
+	}
+	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.ClientHead))
+	x.clientReadable = true
+	x.readHead()
+}
+
+// greetingFailed ends a connection whose handshake failed. Whoever speaks HTTP to us is answered in HTTP.
+func (x *exchange) greetingFailed(t *tlsTransport) {
+	x.record.transport = t
+	x.record.detail = t.detail()
+	if e := t.Err(); e != nil && e.Cause == tls.CausePlainHTTP {
+		x.client = t.end.Strip()
+		x.headMethod = string(e.First[:min(len(e.First), 5)]) == "HEAD "
+		x.refuse(EndPlainHTTP, engine.SideClient)
+		return
+	}
+	reason := EndHandshake
+	if !t.fed {
+		reason = EndSilent
+	}
+	x.client.Linger(nil, x.lingerLimits())
+	x.finish(reason, engine.SideClient)
+}
+
+// greetingTimedOut ends a connection whose handshake takes too long.
+func (x *exchange) greetingTimedOut() {
+	t := transportOf(x.client)
+	x.record.transport = t
+	reason := EndHandshakeTimeout
+	if !t.fed {
+		reason = EndSilent
+	}
+	x.client.Close()
+	x.finish(reason, engine.SideClient)
+}
+
+// clientIdentity returns the header lines that tell a backend of a client's certificate.
+func clientIdentity(info *tls.Info) string {
+	lines := ""
+	for _, header := range clientauth.IdentifyChain(info.PeerCertificates, info.Verified).Headers() {
+		lines += header.Name + ": " + header.Value + "\r\n"
+	}
+	return lines
+}
+
+// misdirected tells whether the request is for another host than the one that its client showed its certificate to
+// (RFC 9110 15.5.20): names that have one listener in common may have different meanings behind it.
+func (x *exchange) misdirected(l *listener, host []byte) bool {
+	t := transportOf(x.client)
+	return l.tls != nil && l.tls.AsksClients() && t != nil && t.name != "" && !sameName(t.name, host)
+}
+
+// sameName compares the names of hosts: ASCII letters in any case, without the dot that may end them.
+func sameName(name string, host []byte) bool {
+	if n := len(host); n > 0 && host[n-1] == '.' {
+		host = host[:n-1]
+	}
+	if len(name) != len(host) {
+		return false
+	}
+	for i := range host {
+		a, b := name[i], host[i]
+		if a != b && (a|0x20 != b|0x20 || a|0x20 < 'a' || a|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
