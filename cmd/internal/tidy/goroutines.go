@@ -13,7 +13,7 @@ import (
 var goroutineFiles = []string{
 	"engine/loop.go",
 	"proxy/proxytest/serve.go", // the scripts of a test's backend
-	"proxy/tlskeeper.go", // certificates are read from files
+	"proxy/tlskeeper.go",       // certificates are read from files
 	"proxy/watchdog.go",
 	"tls/workers.go",
 	"tls/internal/tlstest/handshake.go", // the client of a test's handshake
