@@ -27,6 +27,7 @@ type snapshot struct {
 	idleBackends       int
 	tunnels            int
 	timers             int
+	handshakesWaiting  int
 }
 
 // snapshots asks all loops at once.
@@ -66,6 +67,7 @@ func (h *shard) snapshot() snapshot {
 	return snapshot{
 		loop: h.loop.Name(), engine: h.loop.Counters, proxy: h.counters, exchanges: h.exchanges.count,
 		streams: h.streams.count, idleBackends: h.pool.all.count, tunnels: int(h.counters.tunnelsOpened - ended), timers: h.loop.Wheel.Len(),
+		handshakesWaiting: len(h.line.waiting),
 	}
 }
 
@@ -133,6 +135,7 @@ var engineMetrics = func() []engineMetric {
 		metric("loop_posts_refused_total", "Tasks refused because the loop's mailbox was full.", counter, 1, func(c *engine.Counters) uint64 { return c.PostsRefused }),
 		metric("accepts_total", "Connections accepted.", counter, 1, func(c *engine.Counters) uint64 { return c.Accepted }),
 		metric("accept_pauses_total", "Times a listener paused because no descriptor was left.", counter, 1, func(c *engine.Counters) uint64 { return c.AcceptPauses }),
+		metric("accept_suspensions_total", "Times a listener paused because TLS handshakes had to wait.", counter, 1, func(c *engine.Counters) uint64 { return c.AcceptSuspensions }),
 		metric("dials_total", "Attempts to connect to a backend.", counter, 1, func(c *engine.Counters) uint64 { return c.Dials }),
 		metric("dial_failures_total", "Attempts to connect to a backend that were refused or failed at once.", counter, 1, func(c *engine.Counters) uint64 { return c.DialFailures }),
 		metric("relay_pauses_total", "Times a source was paused because the other side was full.", counter, 1, func(c *engine.Counters) uint64 { return c.Pauses }),
@@ -172,6 +175,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.group, b.name(), b.where())
 	}
 	c.limits(out, gauge, current)
+	c.tls(out, gauge, current)
 	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(s.reloads.Load()))
 	out <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(s.refused.Load()))
 	gauge(descSites, float64(s.sites.Load()))
@@ -235,6 +239,9 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 	emit(descBackendIdle, gauge, float64(one.idleBackends))
 	emit(descPending, gauge, float64(one.exchanges))
 	emit(descTimers, gauge, float64(one.timers))
+	emit(descHandshakesLine, gauge, float64(one.handshakesWaiting))
+	emit(descHandshakesShed, counter, float64(p.handshakesShed))
+	emit(descResumed, counter, float64(p.handshakesResumed))
 	for side := range p.messages {
 		from := engine.Side(side).String()
 		emit(descMessages, counter, float64(p.messages[side]), from)
