@@ -326,7 +326,7 @@ func (x *exchange) shutDown() {
 	switch {
 	case x.transfer != nil:
 		x.transfer.relay.End(engine.Outcome{Reason: engine.EndShutdown, By: engine.SideNone})
-	case x.idle(), x.state == exchangeHandshaking:
+	case x.idle():
 		x.drop(EndKeepAlive, engine.SideNone)
 	default:
 		x.drop(engine.EndShutdown, engine.SideNone)

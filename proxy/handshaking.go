@@ -169,11 +169,15 @@ func clientIdentity(info *tls.Info) string {
 	return lines
 }
 
-// misdirected tells whether the request is for another host than the one that its client showed its certificate to
-// (RFC 9110 15.5.20): names that have one listener in common may have different meanings behind it.
+// misdirected tells whether the request should have come on another connection (RFC 9110 15.5.20): it is for another host
+// than the one that its client showed its certificate to, for names that have one listener in common may have different
+// meanings behind it; or the listener asks of new connections, since a reload, what this one was not asked for.
 func (x *exchange) misdirected(l *listener, host []byte) bool {
+	if l.tls == nil {
+		return false
+	}
 	t := transportOf(x.client)
-	return l.tls != nil && l.tls.AsksClients() && t != nil && t.name != "" && !sameName(t.name, host)
+	return t == nil || l.tls.AsksClients() && (x.identity == "" || t.name != "" && !sameName(t.name, host))
 }
 
 // sameName compares the names of hosts: ASCII letters in any case, without the dot that may end them.
