@@ -1,14 +1,10 @@
 //go:build linux
 
-// Package certs holds the certificates of a listener: it loads them with errors for people, chooses one for each
-// handshake, and replaces them while handshakes go on.
+// Package certs holds the certificates of a listener: it loads them with errors for people, and chooses one for each
+// handshake. Package listener replaces them while handshakes go on.
 //
-//	live, err := certs.Open(certs.Source{Pairs: []certs.Pair{{CertFile: "a.crt", KeyFile: "a.key"}}}, now)
-//	config.GetCertificate = live.GetCertificate
-//	...
-//	if live.Due(now) { // once a second
-//		err = live.Reload(now) // on an error nothing has changed
-//	}
+//	store, err := certs.Load(certs.Source{Pairs: []certs.Pair{{CertFile: "a.crt", KeyFile: "a.key"}}}, now)
+//	config.GetCertificate = store.GetCertificate
 //
 // # Which certificate
 //

@@ -238,8 +238,4 @@ func TestSelfSigned(t *testing.T) {
 	if left := s.Expiry()[0].NotAfter.Sub(now); left <= 0 || left > 8*24*time.Hour {
 		t.Errorf("valid for %v", left)
 	}
-	live := Fixed(s)
-	if live.Due(now) || live.Reload(now) != nil || live.Store() != s {
-		t.Error("a fixed store is reloaded")
-	}
 }

@@ -84,33 +84,26 @@ func TestStaples(t *testing.T) {
 	})
 }
 
-// TestAStapleIsNotSentBeyondItsEnd: also where the files cannot be loaded at that moment.
-func TestAStapleIsNotSentBeyondItsEnd(t *testing.T) {
-	for _, broken := range []bool{false, true} {
-		p := intermediate.Issue(tlstest.Leaf{Names: []string{"a.example"}})
-		f := newFolder(t)
-		pair := f.pair("a", p)
-		f.put("a.ocsp", signed(t, answer(p), intermediate, nil))
-		l, err := Open(Source{Pairs: []Pair{pair}}, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stapled := func() bool { return len(shownBy(l).TLS().OCSPStaple) > 0 }
-		end := now.Add(time.Hour)
-		if !stapled() || l.Due(end.Add(-time.Second)) || !l.Due(end) {
-			t.Fatal("not due at the staple's end")
-		}
-		if broken {
-			f.put("a.key")
-		}
-		if err := l.Reload(end); (err != nil) != broken {
-			t.Fatal(err)
-		}
-		if stapled() || l.Due(end) {
-			t.Fatal("the staple is still there")
-		}
-		if got, err := l.GetCertificate(&tls.ClientHelloInfo{ServerName: "a.example"}); err != nil || got == nil {
-			t.Fatal(got, err)
-		}
+// TestAStapleIsNotCurrentBeyondItsEnd: the rest of the store stays as it is.
+func TestAStapleIsNotCurrentBeyondItsEnd(t *testing.T) {
+	p := intermediate.Issue(tlstest.Leaf{Names: []string{"a.example"}})
+	f := newFolder(t)
+	pair := f.pair("a", p)
+	f.put("a.ocsp", signed(t, answer(p), intermediate, nil))
+	s := load(t, Source{Pairs: []Pair{pair, f.pair("b", issue(tlstest.ECDSA256, "b.example"))}, Strict: true})
+	end := now.Add(time.Hour)
+	if s.Current(end.Add(-time.Second)) != s {
+		t.Error("it is let go of early")
+	}
+	next := s.Current(end)
+	set, match := next.Lookup("a.example")
+	if match != Exact || len(set.Certificates[0].TLS().OCSPStaple) > 0 || len(s.Default().Certificates[0].TLS().OCSPStaple) == 0 {
+		t.Error("the staple is still there, or gone from the old store")
+	}
+	if set.ID != s.Default().ID || len(next.Sets()) != 2 || len(next.Certificates()) != 2 || next.Current(end) != next {
+		t.Error("more has changed than the staple")
+	}
+	if set, _ := next.Select(&tls.ClientHelloInfo{ServerName: "c.example"}); set != nil {
+		t.Error("it is not strict any more")
 	}
 }

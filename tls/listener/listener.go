@@ -113,7 +113,8 @@ type Loaded struct {
 	bindings []*tickets.Binding
 }
 
-// Open loads what the options name. The ring may be nil: no session is resumed then. All problems are reported at once,
+// Open loads what the options name. The ring's clock also tells whether a client's certificate is valid. The ring may be
+// nil: no session is resumed then, and the time is the system's. All problems are reported at once,
 // each line beginning with the file that it is about.
 func Open(o Options, ring *tickets.Ring, now time.Time) (*Listener, error) {
 	l := &Listener{options: o, ring: ring}

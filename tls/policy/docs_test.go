@@ -14,6 +14,9 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(string(text), "version "+Guideline+" ") {
+		t.Errorf("the document does not follow version %s of the guideline", Guideline)
+	}
 	rows := map[string][]string{}
 	for line := range strings.Lines(string(text)) {
 		if cells := strings.Split(line, "|"); len(cells) == 6 {

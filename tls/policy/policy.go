@@ -1,6 +1,6 @@
 // Package policy names sets of protocol versions, cipher suites and key exchanges, as operators know
 // them from a cloud's load balancer (tls_cipher_policy_...) and from the common guideline for servers
-// (modern, intermediate).
+// (modern, intermediate), which is Mozilla's; see Guideline.
 //
 //	p, err := policy.Lookup("tls_cipher_policy_1_2_strict_with_1_3")
 //	p.Apply(config)
@@ -12,7 +12,6 @@
 //
 //   - ECDHE-*-AES256-SHA384 and AES256-SHA256, that is CBC with SHA-384 and RSA-AES256-CBC-SHA256
 //   - TLS_AES_128_CCM_SHA256 and TLS_AES_128_CCM_8_SHA256, of TLS 1.3
-//   - DHE-RSA-*, which some versions of the guideline list under intermediate
 //
 // The suites of TLS 1.3 cannot be chosen one by one: with that version come TLS_AES_128_GCM_SHA256,
 // TLS_AES_256_GCM_SHA384 and TLS_CHACHA20_POLY1305_SHA256. The order of suites is not a policy's
@@ -25,6 +24,10 @@ import (
 	"slices"
 	"strings"
 )
+
+// Guideline is the version of Mozilla's guideline for servers that modern and intermediate follow, of April 2026. What it
+// says of certificates is for whoever orders them: a listener shows what it is given.
+const Guideline = "6.0"
 
 // Default is the policy of a listener that names none.
 const Default = "intermediate"

@@ -21,8 +21,7 @@ var product = []struct {
 	{"tls_cipher_policy_1_2_strict", "1.2", strict},
 	{"tls_cipher_policy_1_2_strict_with_1_3", "1.2 1.3", strict + " TLS_AES_128_CCM_SHA256 TLS_AES_128_CCM_8_SHA256"},
 	{"intermediate", "1.2 1.3", `ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-GCM-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384
-		ECDHE-RSA-AES256-GCM-SHA384 ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-CHACHA20-POLY1305
-		DHE-RSA-AES128-GCM-SHA256 DHE-RSA-AES256-GCM-SHA384 DHE-RSA-CHACHA20-POLY1305`},
+		ECDHE-RSA-AES256-GCM-SHA384 ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-CHACHA20-POLY1305`},
 	{"modern", "1.3", ""},
 }
 
@@ -143,14 +142,14 @@ func checkHandshake(t *testing.T, p *Policy, server, client *tls.Config, suite *
 // TestKeyExchangesAreThoseOfThePolicy offers one at a time.
 func TestKeyExchangesAreThoseOfThePolicy(t *testing.T) {
 	authority := tlstest.NewAuthority("Test CA")
-	all := []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521, tls.X25519MLKEM768}
+	all := []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521, tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024}
 	for _, p := range policies {
 		server := &tls.Config{Certificates: []tls.Certificate{authority.Issue(tlstest.Leaf{Names: []string{"a.example"}, Key: tlstest.RSA2048}).TLS}, Time: tlstest.Clock}
 		p.Apply(server)
 		for _, curve := range all {
 			client := &tls.Config{ServerName: "a.example", RootCAs: authority.Pool(), Time: tlstest.Clock, MaxVersion: p.MaxVersion,
 				CipherSuites: strictSuites, CurvePreferences: []tls.CurveID{curve}}
-			if p.MaxVersion < tls.VersionTLS13 && curve == tls.X25519MLKEM768 {
+			if p.MaxVersion < tls.VersionTLS13 && slices.Contains(all[4:], curve) {
 				continue // there is no such client
 			}
 			got := tlstest.Handshake(server, client)

