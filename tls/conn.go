@@ -125,8 +125,15 @@ func (c *Conn) Info() Info {
 	return c.layer.info()
 }
 
-// HeldBytes returns how many bytes wait in buffers of the connection: ciphertext both ways, and plaintext.
-func (c *Conn) HeldBytes() int { return c.in.held.len() + c.plain.len() + c.out.len() }
+// HeldBytes returns how many bytes wait in the connection: ciphertext both ways, plaintext, and what came of a message
+// of the peer's that is not complete.
+func (c *Conn) HeldBytes() int {
+	held := c.in.held.len() + c.plain.len() + c.out.len()
+	if c.phase == phaseEstablished {
+		held += c.layer.held()
+	}
+	return held
+}
 
 // Feed implements Pipe. It must also be called during the handshake, when the bytes are copied.
 func (c *Conn) Feed(ciphertext []byte) {

@@ -23,6 +23,9 @@ const (
 	CauseNotTLS
 	// CauseTruncated: the transport ended without close_notify, or during the handshake.
 	CauseTruncated
+	// CauseFlood: the peer sends records that hold no data, or a message without end, beyond what is bounded. Nobody was
+	// told by an alert.
+	CauseFlood
 	// CauseStopped: the Workers were stopped during the handshake.
 	CauseStopped
 	// CausePanic: the handshake panicked. Error.Err holds the trace.
@@ -34,7 +37,7 @@ const (
 // String returns the cause in a few words, for logs and metrics.
 func (c Cause) String() string {
 	return [...]string{"alert sent", "alert received", "plain HTTP", "not TLS", "truncated",
-		"shutting down", "panic", "internal"}[c]
+		"flood", "shutting down", "panic", "internal"}[c]
 }
 
 // Alert is the description of an alert (RFC 8446 section 6). 0, close_notify, stands for none where an Alert is that of
@@ -81,6 +84,9 @@ func (e *Error) Error() string {
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
+
+// errFlood is one error for all: a flood is no time for allocations.
+var errFlood = &Error{Cause: CauseFlood}
 
 // Errors that do not break a connection.
 var (

@@ -84,13 +84,23 @@ func (f *forger) keyUpdate(request byte) []byte {
 	return b
 }
 
+// earn returns the records with plaintext that pay for n without.
+func (f *forger) earn(n int) []byte {
+	var stream []byte
+	for range n * emptyCost {
+		stream = append(stream, f.seal(typeData, []byte("."), 0)...)
+	}
+	return stream
+}
+
 func TestKeyUpdatesAreFollowedAndAnswered(t *testing.T) {
 	_, server, client, f := forge(t)
 	for i := range byte(50) {
 		request := i % 2
 		stream := append(f.seal(typeData, []byte("before"), 0), f.keyUpdate(request)...)
 		stream = append(stream, f.seal(typeData, []byte(" after"), 0)...)
-		if plain, status := feed(server, stream, 3); string(plain) != "before after" || status != StatusBlocked {
+		stream = append(stream, f.earn(1)...)
+		if plain, status := feed(server, stream, 3); string(plain) != "before after"+strings.Repeat(".", emptyCost) || status != StatusBlocked {
 			t.Fatalf("update %d: %q, status %v, %v", i, plain, status, server.Err())
 		}
 		if answered := len(server.Pending()) > 0; answered != (request == 1) {
@@ -145,7 +155,7 @@ func TestRecordsWithoutUseAreBounded(t *testing.T) {
 						t.Fatalf("record %d: status %v, %v", i, status, server.Err())
 					}
 				}
-				if plain, _ := feed(server, f.seal(typeData, []byte("x"), 0), 100); string(plain) != "x" {
+				if plain, _ := feed(server, f.earn(bound), 100); len(plain) != bound*emptyCost {
 					t.Fatalf("%q, %v", plain, server.Err())
 				}
 			}

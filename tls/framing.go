@@ -16,6 +16,21 @@ const (
 	FirstBytes = 64
 	// MaxHello bounds a ClientHello. Those of browsers have 2 KB and less, with post-quantum keys.
 	MaxHello = 16 << 10
+	// handshakeMax bounds what a peer sends before its handshake is over, give or take what is received at once: chains of
+	// certificates have a tenth of it, and crypto/tls would take, and keep, 256 KiB of one.
+	handshakeMax = 64 << 10
+	// messageMax bounds how much of a message that came after the handshake is kept until the rest of it comes.
+	messageMax = plaintextMax
+)
+
+// A peer of TLS 1.3 pays for records without plaintext, which are key updates, tickets and padding: a key update takes
+// some 30 us of the owner's time for its 27 bytes, where a record of data takes 1 or 2. It earns by records with
+// plaintext. Peers that mean well send a key update an hour, or per gigabyte.
+const (
+	// emptyCost is how many records with plaintext earn one without.
+	emptyCost = 16
+	// creditMax is what a peer has at the start, and never more: 32 records without plaintext.
+	creditMax = 32 * emptyCost
 )
 
 // Content types (RFC 8446 section 5.1) and the handshake message that comes first (section 4).

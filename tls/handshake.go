@@ -118,12 +118,14 @@ func (c *Conn) step() {
 }
 
 // judgeAnswer looks for what crypto/tls would wait for: a server that answers something else than TLS, whose first
-// record never ends, and a client whose hello never ends.
+// record never ends, a client whose hello never ends, and messages of either that are longer than any.
 func (c *Conn) judgeAnswer() *Error {
 	h := c.handshake
 	switch begin := c.in.held.bytes(); {
 	case c.server && !h.answered && h.received > headerLength+MaxHello:
 		return &Error{Cause: CauseAlertSent, Alert: alertIllegalParameter}
+	case h.received > handshakeMax:
+		return errFlood
 	case !c.server && h.received == 0 && len(begin) >= headerLength:
 		return judgeFirst(begin, false)
 	}
@@ -212,7 +214,9 @@ func (h *handshake) run(input []byte) (o outcome) {
 		return o
 	}
 	o.layer, o.rest = h.standard, h.standard.memory.in
-	if h.err != nil {
+	if h.err == nil {
+		h.standard.bound()
+	} else {
 		o.err = classify(h.err, h.standard.alertSent())
 	}
 	return o

@@ -48,11 +48,13 @@ var _ Pipe = (*Conn)(nil)
 // What it has to send, it appends to a queue that it was made with.
 type recordLayer interface {
 	// open decrypts one whole record in place and moves plaintext to p, which is not empty. What did not fit stays in the
-	// record, whose memory must then stay as it is: see buffered. A record without plaintext is no error. The
-	// error is io.EOF after close_notify, else what broke the connection; both are for good.
+	// record, whose memory must then stay as it is: see buffered. A record without plaintext is no error, too many of
+	// them are. The error is io.EOF after close_notify, else what broke the connection; both are for good.
 	open(record, p []byte) (int, error)
 	// buffered returns how many bytes of the last record's plaintext are left, at most.
 	buffered() int
+	// held returns how many bytes of a message that is not complete are kept.
+	held() int
 	// rest moves what open left to p.
 	rest(p []byte) int
 	// seal encrypts p as one or more records.

@@ -16,6 +16,14 @@ type standard struct {
 	memory memory
 	fields *fields
 	left   bool // plaintext may be left, where the fields are not known
+	pays   bool // the peer pays for records without plaintext
+	credit int16
+}
+
+// bound begins to count what the peer sends without plaintext, once the handshake is over. Before TLS 1.3 there are no
+// key updates, and an empty record before each other one is good manners (with CBC in TLS 1.0).
+func (s *standard) bound() {
+	s.pays, s.credit = s.conn.ConnectionState().Version == tls.VersionTLS13, creditMax
 }
 
 // open implements recordLayer.
@@ -28,10 +36,32 @@ func (s *standard) open(record, p []byte) (int, error) {
 	n, err := s.conn.Read(p)
 	s.left = n == len(p)
 	s.release()
-	if errors.Is(err, errNoCiphertext) {
-		err = nil
+	switch {
+	case err == nil:
+		s.credit = min(s.credit+1, creditMax)
+	case errors.Is(err, errNoCiphertext):
+		err = s.judgeEmpty()
 	}
 	return n, err
+}
+
+// judgeEmpty is called after a record without plaintext. crypto/tls ends connections with more than 16 of them in a row.
+func (s *standard) judgeEmpty() error {
+	if s.pays {
+		s.credit -= emptyCost
+	}
+	if s.credit < 0 || s.held() > messageMax {
+		return errFlood
+	}
+	return nil
+}
+
+// held implements recordLayer.
+func (s *standard) held() int {
+	if !s.fields.found {
+		return 0
+	}
+	return s.fields.handOf(s.conn).Len()
 }
 
 // buffered implements recordLayer.
