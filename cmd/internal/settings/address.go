@@ -77,7 +77,10 @@ const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 // maxSocketPath is what the kernel takes of a Unix socket's path, in bytes (unix(7)).
 const maxSocketPath = 107
 
-// decodeBackend reads "[http://]host:port[,weight=N]" and "unix:/path[,weight=N]".
+// httpsPrefix is what the name of a backend that is spoken to by HTTPS begins with.
+const httpsPrefix = "https://"
+
+// decodeBackend reads "[http://]host:port[,weight=N]", "https://host:port[,weight=N]" and "unix:/path[,weight=N]".
 func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 	server, options, _ := strings.Cut(text, ",")
 	backend := Backend{Weight: 1}
@@ -89,10 +92,10 @@ func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 		return backend, backend.decodeOptions(text, options)
 	}
 	if scheme, rest, ok := strings.Cut(server, "://"); ok {
-		if scheme != "http" {
-			return backend, fmt.Errorf("a backend is spoken to in plain HTTP/1.1, not by %s://", Shown(scheme))
+		if scheme != "http" && scheme != "https" {
+			return backend, fmt.Errorf("a backend is spoken to by http:// or https://, not by %s://", Shown(scheme))
 		}
-		server = strings.TrimSuffix(rest, "/")
+		server, backend.TLS = strings.TrimSuffix(rest, "/"), scheme == "https"
 	}
 	if strings.ContainsAny(server, "/?#@") {
 		return backend, errors.New("a backend is a host and a port, without path or user")
@@ -112,7 +115,35 @@ func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 		return backend, fmt.Errorf("%s is neither an address nor a host's name", Shown(host))
 	}
 	backend.Name, backend.Host = server, host
+	if backend.TLS {
+		backend.Name = httpsPrefix + server
+	}
 	return backend, backend.decodeOptions(text, options)
+}
+
+// Place returns where the backend is, without how it is spoken to: no two backends have the same.
+func (b *Backend) Place() string { return strings.TrimPrefix(b.Name, httpsPrefix) }
+
+// ServerName returns the name that the certificate of a backend has if nothing else is said: its host.
+func (b *Backend) ServerName() string { return serverName(b.Host) }
+
+// serverName returns a host as certificates have it: a name without the dot at its end, an address without its zone.
+func serverName(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.Unmap().WithZone("").String()
+	}
+	return strings.TrimSuffix(host, ".")
+}
+
+// decodeServerName reads the name of a server's certificate.
+func decodeServerName(text string, tag *kong.Tag) (ServerName, error) {
+	if text == tag.Get("default") {
+		return "", nil
+	}
+	if _, err := netip.ParseAddr(text); err != nil && !hostName(text) {
+		return "", errors.New("neither an address nor a host's name")
+	}
+	return ServerName(serverName(text)), nil
 }
 
 func (b *Backend) decodeOptions(text, options string) error {

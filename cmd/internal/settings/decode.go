@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,14 +110,15 @@ type EffectiveValue struct {
 }
 
 // Effective returns every setting of Run as it counts, in the order of Flags; without the configuration file itself,
-// and without what the file says elsewhere: --listen and --backend.
+// and without those of SiteFlags, which a file says elsewhere.
 func (i *Invocation) Effective() []EffectiveValue {
 	var values []EffectiveValue
 	for _, flag := range Flags(Run) {
+		if flag.Name == "config" || slices.Contains(SiteFlags, flag.Name) {
+			continue
+		}
 		value := reflect.ValueOf(i.Sources)
 		switch flag.Name {
-		case "listen", "backend", "config":
-			continue
 		case "source":
 		case "watch-config":
 			value = reflect.ValueOf(i.WatchConfig)
@@ -175,7 +177,11 @@ func textsOf(flag Flag, value reflect.Value) []string {
 		}
 		return append(texts, AddressText(v.Address))
 	}
-	return append(texts, fmt.Sprint(value.Interface()))
+	text := fmt.Sprint(value.Interface())
+	if text == "" {
+		text = flag.Default // the word for none
+	}
+	return append(texts, text)
 }
 
 // durationText leaves out the zeros at the end: 1h, not 1h0m0s.

@@ -20,13 +20,15 @@ type grammar struct {
 type runCommand struct {
 	Settings `kong:"set='listen=:8080',set='access_log=-',set='shutdown_delay=5s',set='shutdown_grace=20s'"`
 	Config   Config       `embed:"" group:"Config"`
-	Backend  []Backend    `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
+	Backend  []Backend    `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port, http://host:port, https://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
 	Source   []netip.Addr `group:"Backends" placeholder:"ADDRESS" allowed:"addresses of this machine, such as 192.0.2.1 or 2001:db8::1" help:"Dial backends from here, in turn; repeatable. Each address has ports of its own, of which a backend takes one per tunnel."`
+	OverTLS  BackendTLS   `embed:"" group:"Backends"`
 }
 
 // demoCommand differs in its defaults: seen from this machine only, quick to end, and quiet, since it prints a guide.
 type demoCommand struct {
 	Settings `kong:"set='listen=127.0.0.1:8080',set='access_log=off',set='shutdown_delay=0',set='shutdown_grace=1s'"`
+	ByTLS    bool `name:"tls" group:"TLS" default:"false" placeholder:"BOOL" help:"Accept clients by HTTPS too, at 127.0.0.1:8443 or --tls-listen, with a certificate made for it unless one is given."`
 }
 
 type checkCommand struct {

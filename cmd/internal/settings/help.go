@@ -31,6 +31,8 @@ type Flag struct {
 	List bool
 	// Switch is true where the flag alone means true.
 	Switch bool
+	// File is true where it names a file, which a configuration file finds from its own folder.
+	File bool
 	// Kind says how its value is written.
 	Kind Kind
 	// Words are the only values; none: see Kind.
@@ -73,7 +75,7 @@ func (f Flag) Synopsis() string {
 }
 
 // groups are the headings in the order in which they are shown.
-var groups = []string{"Listeners", "Backends", "Timeouts", "Limits", "HTTP", "Logs", "Trust", "Admin", "Shutdown", "Config"}
+var groups = []string{"Listeners", "Backends", "Timeouts", "Limits", "HTTP", "TLS", "Logs", "Trust", "Admin", "Shutdown", "Config"}
 
 // Flags returns the settings of a command, ordered by group.
 func Flags(command string) []Flag {
@@ -118,6 +120,7 @@ func describe(flag *kong.Flag) Flag {
 		f.Group = flag.Group.Key
 	}
 	f.Words, f.Min, f.Max, f.Zero = strings.Fields(flag.Tag.Get("words")), flag.Tag.Get("min"), flag.Tag.Get("max"), flag.Tag.Get("zero")
+	f.File = flag.Target.Type() == reflect.TypeFor[FileName]()
 	switch {
 	case flag.IsBool():
 		f.Kind = KindSwitch

@@ -40,10 +40,15 @@ func TestEveryFlagIsDescribed(t *testing.T) {
 	}
 }
 
-func TestDemoDiffersInItsBackendsOnly(t *testing.T) {
-	if run, demo := flagNames(Run), flagNames(Demo); !slices.Equal(slices.DeleteFunc(run, func(n string) bool {
-		return slices.Contains([]string{"backend", "source", "config", "watch-config"}, n)
-	}), demo) {
+func TestDemoDiffersInItsBackendsAndItsCertificate(t *testing.T) {
+	run, demo := flagNames(Run), flagNames(Demo)
+	run = slices.DeleteFunc(run, func(n string) bool {
+		return slices.Contains([]string{"backend", "backend-ca", "backend-tls-verify", "backend-server-name", "source", "config", "watch-config"}, n)
+	})
+	demo = slices.DeleteFunc(demo, func(n string) bool { return n == "tls" })
+	slices.Sort(run)
+	slices.Sort(demo)
+	if !slices.Equal(run, demo) {
 		t.Errorf("run has %v, demo %v", run, demo)
 	}
 }
@@ -61,7 +66,7 @@ func TestBounds(t *testing.T) {
 			if value == "0" && flag.Tag.Get("min") == "0" {
 				continue
 			}
-			_, err := Parse([]string{someBackend, "--" + flag.Name + "=" + value}, nil)
+			_, err := Parse(append(strings.Fields(someCert), "--"+flag.Name+"="+value), nil)
 			if value == low && low == "0" && flag.Tag.Has("zero") {
 				accepted = true
 			}
@@ -143,7 +148,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, args, variable string) {
 		i, err := Parse(strings.Split(args, "\x00"), []string{variable})
 		switch {
-		case err == nil && (i == nil || i.Command == Run && (len(i.Backends) == 0 && i.ConfigFile == "" || len(i.Settings.Listeners.Listen) == 0)):
+		case err == nil && (i == nil || i.Command == Run && (len(i.Backends) == 0 && i.ConfigFile == "" || len(i.Settings.Listeners.Listen)+len(i.Settings.TLS.TLSListen) == 0)):
 			t.Errorf("accepted %q as %+v", args, i)
 		case err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' }):
 			t.Errorf("not one line: %q", err)

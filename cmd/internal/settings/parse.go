@@ -23,6 +23,10 @@ type Invocation struct {
 	Backends []Backend
 	// Sources are the addresses that Run dials them from; none: the kernel chooses.
 	Sources []netip.Addr
+	// OverTLS is how Run speaks to those of them that are TLS.
+	OverTLS BackendTLS
+	// SelfSigned has Demo make a certificate for its HTTPS listeners.
+	SelfSigned bool
 	// ConfigFile is the configuration file of Run and ConfigPrint, and of Check; "": none.
 	ConfigFile string
 	// WatchConfig asks for a reload whenever that file changes.
@@ -101,7 +105,7 @@ func (i *Invocation) take(g *grammar) error {
 	case ConfigPrint:
 		i.takeRun(&g.ConfigCommand.Print)
 	case Demo:
-		i.Settings = &g.DemoCommand.Settings
+		i.takeDemo(&g.DemoCommand)
 	case Check:
 		i.ConfigFile, i.JSON = string(g.CheckCommand.File), g.CheckCommand.JSON
 	case Reload:
@@ -119,8 +123,11 @@ func (i *Invocation) take(g *grammar) error {
 }
 
 func (i *Invocation) takeRun(c *runCommand) {
-	i.Settings, i.Backends, i.Sources = &c.Settings, c.Backend, c.Source
+	i.Settings, i.Backends, i.Sources, i.OverTLS = &c.Settings, c.Backend, c.Source, c.OverTLS
 	i.ConfigFile, i.WatchConfig = string(c.Config.Config), c.Config.WatchConfig
+	if len(i.Settings.TLS.TLSListen) > 0 && !i.Given("listen") {
+		i.Settings.Listeners.Listen = nil // the default is for those who say nothing
+	}
 }
 
 // commandOf returns a command's words.
@@ -201,7 +208,11 @@ func newParser(g *grammar, options ...kong.Option) (*kong.Kong, error) {
 		kong.TypeMapper(reflect.TypeFor[[]netip.Prefix](), list(decodePrefix, true)),
 		kong.TypeMapper(reflect.TypeFor[AccessLog](), single(decodeAccessLog)),
 		kong.TypeMapper(reflect.TypeFor[AdminAddress](), single(decodeAdmin)),
-		kong.TypeMapper(reflect.TypeFor[ConfigFile](), single(decodeConfigFile)),
+		kong.TypeMapper(reflect.TypeFor[ConfigFile](), single(decodeFile[ConfigFile])),
+		kong.TypeMapper(reflect.TypeFor[FileName](), single(decodeFile[FileName])),
+		kong.TypeMapper(reflect.TypeFor[[]FileName](), list(decodeFile[FileName], false)),
+		kong.TypeMapper(reflect.TypeFor[[]FolderName](), list(decodeFolder, false)),
+		kong.TypeMapper(reflect.TypeFor[ServerName](), single(decodeServerName)),
 	}, options)...)
 }
 
@@ -216,21 +227,14 @@ func (i *Invocation) check() error {
 	if i.WatchConfig && i.ConfigFile == "" {
 		return i.wrong("watch-config", "", "there is no configuration file to watch; name it by --config")
 	}
-	listen := i.Settings.Listeners.Listen
-	for n, address := range listen {
-		if address.Port() != 0 && slices.Contains(listen[:n], address) {
-			return i.wrong("listen", address.String(), "given twice")
-		}
+	if err := i.checkAddresses(); err != nil {
+		return err
 	}
-	if i.layer.hasSite() {
-		listen = i.layer.Listen
-	}
-	admin := i.Settings.Admin.Admin
-	if !admin.Off && admin.Address.Port() != 0 && slices.Contains(listen, admin.Address) {
-		return i.wrong("admin", admin.Address.String(), "a listener's address too")
+	if err := i.checkTLS(); err != nil {
+		return err
 	}
 	for n, backend := range i.Backends {
-		same := func(b Backend) bool { return b.Name == backend.Name }
+		same := func(b Backend) bool { return b.Place() == backend.Place() }
 		if slices.ContainsFunc(i.Backends[:n], same) {
 			return i.wrong("backend", backend.Name, "given twice; a larger share of the requests is asked for by ,weight=N")
 		}
@@ -243,13 +247,35 @@ func (i *Invocation) check() error {
 	return nil
 }
 
+// checkAddresses looks whether one is given to two.
+func (i *Invocation) checkAddresses() error {
+	listen := slices.Concat(i.Settings.Listeners.Listen, i.Settings.TLS.TLSListen)
+	for n, address := range listen {
+		if address.Port() != 0 && slices.Contains(listen[:n], address) {
+			flag := "listen"
+			if n >= len(i.Settings.Listeners.Listen) {
+				flag = "tls-listen"
+			}
+			return i.wrong(flag, address.String(), "given twice")
+		}
+	}
+	if i.layer.hasSite() {
+		listen = i.layer.Listen
+	}
+	admin := i.Settings.Admin.Admin
+	if !admin.Off && admin.Address.Port() != 0 && slices.Contains(listen, admin.Address) {
+		return i.wrong("admin", admin.Address.String(), "a listener's address too")
+	}
+	return nil
+}
+
 // checkSite looks whether the flags or the file say what is served, one of the two.
 func (i *Invocation) checkSite() error {
 	if i.Command == Demo {
 		return nil
 	}
 	if i.layer.hasSite() {
-		for _, flag := range []string{"listen", "backend"} {
+		for _, flag := range SiteFlags {
 			if i.Given(flag) {
 				return i.wrong(flag, "", "the configuration file says what is served, at "+i.layer.Site+
 					"; give either that or --listen and --backend")
@@ -257,8 +283,7 @@ func (i *Invocation) checkSite() error {
 		}
 		return nil
 	}
-	unread := i.layer == nil && i.ConfigFile != ""
-	if len(i.Backends) > 0 || unread || i.Command == ConfigPrint {
+	if len(i.Backends) > 0 || i.unread() || i.Command == ConfigPrint {
 		return nil
 	}
 	if i.layer != nil {
@@ -268,6 +293,9 @@ func (i *Invocation) checkSite() error {
 	return errors.New("no backend: give at least one, --backend host:port (or " + VariableOf("backend") +
 		"); culvert demo starts two of its own")
 }
+
+// unread reports whether there is a configuration file that was not read yet.
+func (i *Invocation) unread() bool { return i.layer == nil && i.ConfigFile != "" }
 
 // wrong makes an error about a flag's value, and names the variable or the place if it came from there.
 func (i *Invocation) wrong(flag, text, reason string) error {
@@ -395,7 +423,7 @@ func unknownFlag(command, flag string, args []string) error {
 	}
 	name := strings.TrimLeft(flag, "-")
 	text := "unknown flag " + Shown(flag)
-	if command != Run && slices.Contains(flagNames(Run), name) {
+	if known := slices.Contains(flagNames(Run), name); command != Run && known || command == Run && !known && slices.Contains(flagNames(Demo), name) {
 		return fmt.Errorf("culvert %s has no flag %s", command, Shown(flag))
 	}
 	if near := Nearest(name, flagNames(command)); near != "" {

@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 	want := &Settings{
 		Listeners: Listeners{Listen: addresses("[::]:8080"), Backlog: 4096},
 		Timeouts: Timeouts{
-			Idle: time.Minute, Stalled: time.Minute, HalfClosed: time.Minute, ClientHead: 15 * time.Second,
+			Idle: time.Minute, Stalled: time.Minute, HalfClosed: time.Minute, TLSHandshake: 10 * time.Second, ClientHead: 15 * time.Second,
 			Connect: 5 * time.Second, ConnectTotal: 10 * time.Second, Answer: time.Minute, ClientWrite: time.Minute,
 			Linger: 5 * time.Second,
 		},
@@ -48,6 +48,7 @@ func TestDefaults(t *testing.T) {
 			KeepAliveTimeout: 15 * time.Second, KeepAliveRequests: 100, BackendIdleTimeout: 30 * time.Second,
 			BackendIdleConnections: 256, MaxHead: 32 << 10, MaxRequestLine: 8 << 10, MaxHeaders: 128, SLBID: "off",
 		},
+		TLS:      TLS{TLSPolicy: "intermediate", TLSClientAuth: "require", HTTPSRedirect: "off", TLSHandshakesMax: 1000},
 		Limits:   Limits{Spec: "none", ClientPrefixIPv6: 64, ReadBuffer: 64 << 10, SpliceThreshold: 64 << 10, SplicePipes: 64},
 		Logs:     Logs{LogLevel: "info", LogFormat: "auto", AccessLog: AccessLog{Path: "-"}},
 		Admin:    Admin{Admin: AdminAddress{Address: netip.MustParseAddrPort("127.0.0.1:9900")}},
@@ -93,6 +94,7 @@ func TestBackends(t *testing.T) {
 	}{
 		{"--backend 127.0.0.1:9001", []Backend{{Name: "127.0.0.1:9001", Host: "127.0.0.1", Port: 9001, Weight: 1}}},
 		{"--backend http://127.0.0.1:9001/,weight=0", []Backend{{Name: "127.0.0.1:9001", Host: "127.0.0.1", Port: 9001, Weight: 0}}},
+		{"--backend https://app.example:8443/,weight=2", []Backend{{Name: "https://app.example:8443", Host: "app.example", Port: 8443, TLS: true, Weight: 2}}},
 		{"--backend [::1]:9001,weight=100", []Backend{{Name: "[::1]:9001", Host: "::1", Port: 9001, Weight: 100}}},
 		{"--backend app-1.example.:80 --backend my_app:65535,weight=7", []Backend{{Name: "app-1.example.:80", Host: "app-1.example.", Port: 80, Weight: 1}, {Name: "my_app:65535", Host: "my_app", Port: 65535, Weight: 7}}},
 		{"--backend unix:/run/app.sock,weight=3", []Backend{{Name: "unix:/run/app.sock", Path: "/run/app.sock", Weight: 3}}},

@@ -24,6 +24,7 @@ type Settings struct {
 	Timeouts  Timeouts  `embed:"" group:"Timeouts"`
 	Limits    Limits    `embed:"" group:"Limits"`
 	HTTP      HTTP      `embed:"" group:"HTTP"`
+	TLS       TLS       `embed:"" group:"TLS"`
 	Logs      Logs      `embed:"" group:"Logs"`
 	Trust     Trust     `embed:"" group:"Trust"`
 	Admin     Admin     `embed:"" group:"Admin"`
@@ -33,7 +34,7 @@ type Settings struct {
 // Config is where the configuration file is.
 type Config struct {
 	Config      ConfigFile `default:"off" placeholder:"FILE" allowed:"a file, or off" help:"Read listeners, groups, rules and settings from this YAML file; a flag or a variable overrides its setting there."`
-	WatchConfig bool       `default:"false" placeholder:"BOOL" help:"Reload when the configuration file changes. Files that it names, as body-file does, are read at a reload, and not watched."`
+	WatchConfig bool       `default:"false" placeholder:"BOOL" help:"Reload when the configuration file changes. The files of body-file are read at a reload, and not watched."`
 }
 
 // ConfigFile names the configuration file; "": none.
@@ -50,7 +51,8 @@ type Timeouts struct {
 	Idle         time.Duration `name:"idle-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"24h" zero:"none" help:"End a tunnel none of whose bytes touched the backend's socket for so long."`
 	Stalled      time.Duration `name:"stalled-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"1h" zero:"none" help:"End a tunnel whose slow side took no byte for so long while bytes were waiting for it."`
 	HalfClosed   time.Duration `name:"half-closed-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"1h" help:"End a tunnel of which one side has finished and the other is silent for so long."`
-	ClientHead   time.Duration `name:"client-head-timeout" default:"15s" placeholder:"DURATION" min:"1s" max:"180s" help:"From accepting a client to the end of its request's head."`
+	TLSHandshake time.Duration `name:"tls-handshake-timeout" default:"10s" placeholder:"DURATION" min:"1s" max:"60s" help:"From accepting an HTTPS client to the end of its handshake."`
+	ClientHead   time.Duration `name:"client-head-timeout" default:"15s" placeholder:"DURATION" min:"1s" max:"180s" help:"From accepting a client, by HTTPS from the end of its handshake, to the end of its request's head."`
 	Connect      time.Duration `name:"connect-timeout" default:"5s" placeholder:"DURATION" min:"100ms" max:"60s" help:"One attempt to reach a backend; then the next backend is tried."`
 	ConnectTotal time.Duration `name:"connect-total-timeout" default:"10s" placeholder:"DURATION" min:"100ms" max:"60s" help:"All attempts of one request to reach a backend together; at most 3 backends are tried."`
 	Answer       time.Duration `name:"answer-timeout" default:"60s" placeholder:"DURATION" min:"1s" max:"180s" help:"How long a backend may take until the head of its answer is whole."`
@@ -137,12 +139,14 @@ type Shutdown struct {
 
 // Backend is one server that requests are balanced over, as the operator named it.
 type Backend struct {
-	// Name is the host and port, as written.
+	// Name is the host and port, as written, behind "https://" where TLS.
 	Name string
 	// Host is a name or an address; Port is 1 to 65535. Path, if not empty, is a Unix socket's, and there is no host.
 	Host string
 	Port uint16
 	Path string
+	// TLS has it spoken to by HTTPS.
+	TLS bool
 	// Weight is its share of new requests, 0 to 100.
 	Weight int
 }

@@ -40,7 +40,14 @@ func decodeDuration(text string, tag *kong.Tag) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	return inRange(value, tag, readDuration)
+	if value, err = inRange(value, tag, readDuration); err != nil || !tag.Has("whole") {
+		return value, err
+	}
+	unit, err := readDuration(tag.Get("whole"))
+	if err == nil && value%unit != 0 {
+		err = fmt.Errorf("not a multiple of %s", tag.Get("whole"))
+	}
+	return value, err
 }
 
 // readDuration refuses a number without its unit: seconds to some, milliseconds to others.
@@ -116,7 +123,7 @@ func decodeWord(text string, tag *kong.Tag) (string, error) {
 	if len(words) == 0 || slices.Contains(words, text) {
 		return text, nil
 	}
-	if near := Nearest(text, words); near != "" {
+	if near := Nearest(text, words); near != "" && !consistsOf(text, "0123456789") {
 		return "", fmt.Errorf("did you mean %s?", near)
 	}
 	return "", errors.New("unknown")
@@ -136,15 +143,26 @@ func decodeAccessLog(text string, _ *kong.Tag) (AccessLog, error) {
 	return AccessLog{Path: text}, nil
 }
 
-// decodeConfigFile reads the name of a configuration file.
-func decodeConfigFile(text string, tag *kong.Tag) (ConfigFile, error) {
+// decodeFile reads the name of a file, or the word that is the default and means none.
+func decodeFile[T ~string](text string, tag *kong.Tag) (T, error) {
 	switch {
-	case text == "off" && tag.Has("default"):
+	case tag.Has("default") && text == tag.Get("default"):
 		return "", nil
 	case strings.ContainsRune(text, 0):
 		return "", errors.New("a zero byte in a file's name")
 	case text == "" || strings.HasSuffix(text, "/"):
 		return "", errors.New("a folder, not a file")
 	}
-	return ConfigFile(text), nil
+	return T(text), nil
+}
+
+// decodeFolder reads the name of a folder.
+func decodeFolder(text string, _ *kong.Tag) (FolderName, error) {
+	switch {
+	case text == "":
+		return "", errors.New("an empty name")
+	case strings.ContainsRune(text, 0):
+		return "", errors.New("a zero byte in a folder's name")
+	}
+	return FolderName(text), nil
 }

@@ -8,7 +8,7 @@ import (
 const someBackend = "--backend=127.0.0.1:9001"
 
 // wrongLines are command lines (separated by blanks) and what is said about them.
-var wrongLines = []struct{ args, want string }{
+var wrongLines = append(wrongTLSLines, []struct{ args, want string }{
 	// What is missing, unknown or in the wrong place.
 	{"", "no backend: give at least one, --backend host:port (or CULVERT_BACKEND); culvert demo starts two of its own"},
 	{"run", "no backend: give at least one, --backend host:port (or CULVERT_BACKEND); culvert demo starts two of its own"},
@@ -129,8 +129,10 @@ var wrongLines = []struct{ args, want string }{
 	{"--backend :80", "--backend :80: \"\" is neither an address nor a host's name; " + backendAllowed},
 	{"--backend a_b-.c:80", "--backend a_b-.c:80: a_b-.c is neither an address nor a host's name; " + backendAllowed},
 	{"--backend 1.2.3.400:80", "--backend 1.2.3.400:80: 1.2.3.400 is neither an address nor a host's name; " + backendAllowed},
-	{"--backend https://a:443", "--backend https://a:443: a backend is spoken to in plain HTTP/1.1, not by https://; " + backendAllowed},
-	{"--backend ws://a:80", "--backend ws://a:80: a backend is spoken to in plain HTTP/1.1, not by ws://; " + backendAllowed},
+	{"--backend https://a", "--backend https://a: a port is missing; " + backendAllowed},
+	{"--backend https://a:443/chat", "--backend https://a:443/chat: a backend is a host and a port, without path or user; " + backendAllowed},
+	{"--backend wss://a:443", "--backend wss://a:443: a backend is spoken to by http:// or https://, not by wss://; " + backendAllowed},
+	{"--backend ws://a:80", "--backend ws://a:80: a backend is spoken to by http:// or https://, not by ws://; " + backendAllowed},
 	{"--backend http://a", "--backend http://a: a port is missing; " + backendAllowed},
 	{"--backend http://a:80/chat", "--backend http://a:80/chat: a backend is a host and a port, without path or user; " + backendAllowed},
 	{"--backend u@a:80", "--backend u@a:80: a backend is a host and a port, without path or user; " + backendAllowed},
@@ -143,6 +145,7 @@ var wrongLines = []struct{ args, want string }{
 	{"--backend a:80,wieght=3", "--backend a:80,wieght=3: wieght=3 is not weight=N; every backend has a --backend of its own; " + backendAllowed},
 	{"--backend a:80,b:80", "--backend a:80,b:80: b:80 is not weight=N; every backend has a --backend of its own; " + backendAllowed},
 	{"--backend a:80,weight=1,weight=2", "--backend a:80,weight=1,weight=2: 1,weight=2 is not a weight; " + backendAllowed},
+	{"--backend a:80 --backend https://a:80", "--backend https://a:80: given twice; a larger share of the requests is asked for by ,weight=N"},
 	{"--backend a:80 --backend http://a:80,weight=3", "--backend a:80: given twice; a larger share of the requests is asked for by ,weight=N"},
 
 	// Sources.
@@ -159,12 +162,12 @@ var wrongLines = []struct{ args, want string }{
 	{"--trusted-proxies 10.0.0.0/8,", "--trusted-proxies: an empty value; " + trustAllowed},
 	{"--trusted-proxies ::ffff:10.0.0.0/104", "--trusted-proxies ::ffff:10.0.0.0/104: write an IPv4 network as such; " + trustAllowed},
 	{"--trusted-proxies fe80::1%eth0", "--trusted-proxies fe80::1%eth0: not a network or an address; " + trustAllowed},
-}
+}...)
 
 const (
 	listenAllowed  = "allowed: :8080, 192.0.2.1:80, [2001:db8::1]:80 or [::]:80; port 0 takes a free one"
 	adminAllowed   = "allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off"
-	backendAllowed = "allowed: host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"
+	backendAllowed = "allowed: host:port, http://host:port, https://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"
 	sourceAllowed  = "allowed: addresses of this machine, such as 192.0.2.1 or 2001:db8::1"
 	trustAllowed   = "allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses"
 )
