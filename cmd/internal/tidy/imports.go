@@ -17,7 +17,7 @@ type layer struct {
 // layers is the picture of the house: imports point downwards only. The first
 // layer whose folder holds a package is its layer.
 var layers = []layer{
-	{"cmd", []string{"proxy", "bench"}},
+	{"cmd", []string{"proxy", "tls", "bench"}},
 	{"proxy/http1", nil},
 	{"proxy/ws", nil},
 	{"proxy", []string{"engine", "tls", "proxy/http1", "proxy/ws"}},
