@@ -236,6 +236,7 @@ func (p *process) line(message string) map[string]any {
 		return found != nil || p.hasEnded()
 	})
 	if found == nil {
+		p.reading.Wait() // its last lines may still be on their way
 		found = p.find(message)
 	}
 	if found == nil {
