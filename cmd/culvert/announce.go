@@ -65,8 +65,8 @@ func (p *preparation) announce() {
 func (p *preparation) announceToPeople() {
 	log := &p.service.logs.errors
 	log.Info().Msgf("Culvert %s, %s", p.config.Version, counted(p.config.Loops, "loop"))
-	for _, address := range p.service.server.Addresses() {
-		log.Info().Msgf("clients   http://%s", forBrowser(address))
+	for n, address := range p.service.server.Addresses() {
+		log.Info().Msgf("clients   %s", urlOf(&p.config.Listeners[n], address))
 	}
 	for _, g := range p.config.Groups {
 		for _, b := range g.Backends {
@@ -108,6 +108,14 @@ func counted(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// urlOf returns where a listener is reached that is bound to an address.
+func urlOf(l *proxy.ListenerConfig, address netip.AddrPort) string {
+	if l.TLS != nil {
+		return "https://" + forBrowser(address)
+	}
+	return "http://" + forBrowser(address)
 }
 
 // forBrowser returns the address as one would type it on this machine.

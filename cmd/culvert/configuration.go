@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"culvert/cmd/internal/configfile"
 	"culvert/cmd/internal/settings"
@@ -39,10 +40,10 @@ func readConfig(i *settings.Invocation) (*settings.Invocation, *configfile.File,
 }
 
 // withConfig is readConfig for whoever tells in another way what is wrong: a line each. The file's warnings become the
-// invocation's.
+// invocation's. What flags name is looked at too.
 func withConfig(i *settings.Invocation) (with *settings.Invocation, file *configfile.File, wrong []string) {
 	if i.ConfigFile == "" {
-		return i, nil, nil
+		return i, nil, configfile.FlagFiles(nil, i, time.Now())
 	}
 	file, problems := configfile.Load(i.ConfigFile)
 	if file == nil {
@@ -58,5 +59,5 @@ func withConfig(i *settings.Invocation) (with *settings.Invocation, file *config
 	for _, p := range problems {
 		with.Warnings = append(with.Warnings, p.Plain())
 	}
-	return with, file, nil
+	return with, file, configfile.FlagFiles(file, with, time.Now())
 }

@@ -83,12 +83,27 @@ own with the weight that was given, as if each had been listed: a name with thre
 requests as three backends of weight 2. A backend that refuses a connection is passed over for the next one, so a name
 of which one family is not served costs a refused attempt, not a request.
 
+## HTTPS
+
+    culvert --tls-listen :443 --tls-cert app.crt --tls-key app.key --backend 127.0.0.1:9001
+    culvert --tls-listen :443 --tls-dir certs --listen :80 --https-redirect 301 --backend https://app.internal:9443
+
+With ` + "`--tls-listen`" + ` alone nothing listens in plain HTTP: the default of ` + "`--listen`" + ` is for those who name neither. Every HTTPS
+listener of the command line has the same certificates, policy and so on; where they are to differ, a configuration file says
+it of each. Files are read before anything is started, and what is wrong with one is told as a wrong setting is. What
+policies, certificates and session tickets mean is in [tls.md](tls.md).
+
+A backend at ` + "`https://host:port`" + ` is asked for a certificate of its host, or of ` + "`--backend-server-name`" + `, by somebody whom this
+machine, or ` + "`--backend-ca`" + `, trusts; one that has none gets no request.
+
 ## The demo
 
-` + "`culvert demo`" + ` has the same settings without ` + "`--backend`" + `, and these defaults of its own:
+` + "`culvert demo`" + ` has the same settings without those of backends, one more, and these defaults of its own:
 
 %s
-Where port 8080 or 9900 is taken and was not asked for, it takes a free one.
+` + "`--tls`" + `: %s
+
+Where port 8080, 8443 or 9900 is taken and was not asked for, it takes a free one.
 
 ## Signals
 
@@ -144,7 +159,7 @@ func flagsDocument() string {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 	}
 	fmt.Fprintf(&b, docSpecs, specsTable())
-	fmt.Fprintf(&b, docEnding, demoDefaults())
+	fmt.Fprintf(&b, docEnding, demoDefaults(), demoFlag("tls").Help)
 	return b.String()
 }
 
@@ -164,10 +179,16 @@ func demoDefaults() string {
 	b.WriteString("| flag | default in the demo |\n| --- | --- |\n")
 	usual := settings.Flags(settings.Run)
 	for _, f := range settings.Flags(settings.Demo) {
-		same := func(other settings.Flag) bool { return other.Name == f.Name && other.Default == f.Default }
-		if !slices.ContainsFunc(usual, same) {
+		other := slices.IndexFunc(usual, func(other settings.Flag) bool { return other.Name == f.Name })
+		if other >= 0 && usual[other].Default != f.Default {
 			fmt.Fprintf(&b, "| `--%s` | `%s` |\n", f.Name, f.Default)
 		}
 	}
 	return b.String()
+}
+
+// demoFlag returns a flag of the demo.
+func demoFlag(name string) settings.Flag {
+	flags := settings.Flags(settings.Demo)
+	return flags[slices.IndexFunc(flags, func(f settings.Flag) bool { return f.Name == name })]
 }

@@ -43,7 +43,7 @@ func TestDefaultsAreTheProxys(t *testing.T) {
 
 // TestEverySettingReachesTheProxy: no field of its configuration is forgotten.
 func TestEverySettingReachesTheProxy(t *testing.T) {
-	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --max-connections-per-client 1 --buffer-memory 1GiB --notsent-lowat 16KiB --source 127.0.0.1 --trusted-proxies ::/0 --access-log-query --max-body 1MiB --min-body-rate 1KiB --abort-on-client-fin --forwarded --spec slb.s1.small --max-bandwidth 1MiB --max-requests-per-client 1 --max-new-connections-per-client 1"), nil)
+	i, err := settings.Parse(strings.Fields("--backend 127.0.0.1:1 --listen 127.0.0.1:80 --max-connections 1 --max-connections-per-client 1 --buffer-memory 1GiB --notsent-lowat 16KiB --source 127.0.0.1 --trusted-proxies ::/0 --access-log-query --max-body 1MiB --min-body-rate 1KiB --abort-on-client-fin --forwarded --spec slb.s1.small --max-bandwidth 1MiB --max-requests-per-client 1 --max-new-connections-per-client 1 --tls-workers 1 --tls-ticket-keys k"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +129,9 @@ func TestArithmetic(t *testing.T) {
 		if got := forBrowser(netip.MustParseAddrPort(address)); got != want {
 			t.Errorf("%s for a browser is %s, want %s", address, got, want)
 		}
+	}
+	if got := urlOf(&proxy.ListenerConfig{TLS: &proxy.ListenerTLS{}}, netip.MustParseAddrPort("[::]:443")); got != "https://localhost:443" {
+		t.Errorf("an HTTPS listener is reached at %s", got)
 	}
 	if address := netip.MustParseAddrPort("127.0.0.1:1"); reachable(address) != address {
 		t.Error("an address that was asked for is replaced")

@@ -177,7 +177,8 @@ func TestWhatCountsAtTheNextStart(t *testing.T) {
 	}
 	changes := []string{
 		"access-log=off", "admin=off", "backlog=7", "buffer-memory=2MiB", "log-format=json", "log-level=warn", "loops=3",
-		"notsent-lowat=4KiB", "read-buffer=8KiB", "source=192.0.2.1", "splice-pipes=2", "watch-config=true",
+		"notsent-lowat=4KiB", "read-buffer=8KiB", "source=192.0.2.1", "splice-pipes=2", "tls-handshakes-max=7",
+		"tls-ticket-keys=k", "tls-workers=3", "watch-config=true",
 	}
 	if len(changes) != len(fixed(started)) {
 		t.Errorf("%d settings change, and %d are fixed", len(changes), len(fixed(started)))

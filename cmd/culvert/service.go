@@ -82,6 +82,7 @@ func configure(i *settings.Invocation, listeners []proxy.ListenerConfig, groups 
 		SpliceThreshold: zeroMeansNone(l.SpliceThreshold), SplicePipes: zeroMeansNone(l.SplicePipes), NotSentLowat: l.NotsentLowat,
 		Policy: configfile.PolicyOf(s), BackendIdle: zeroMeansNone(s.HTTP.BackendIdleConnections),
 		MaxHead: s.HTTP.MaxHead, MaxStartLine: min(s.HTTP.MaxRequestLine, s.HTTP.MaxHead), MaxHeaders: s.HTTP.MaxHeaders,
+		TLSWorkers: s.TLS.TLSWorkers, HandshakesMax: s.TLS.TLSHandshakesMax, TicketKeys: string(s.TLS.TLSTicketKeys),
 		TrustedProxies: s.Trust.TrustedProxies, AccessLogQuery: s.Logs.AccessLogQuery, Version: buildVersion(),
 		ShutdownDelay: s.Shutdown.ShutdownDelay, ShutdownGrace: s.Shutdown.ShutdownGrace,
 	}

@@ -23,11 +23,17 @@ func TestWrongSettingsStartNothing(t *testing.T) {
 		{backend + " --log-format xml", "", "--log-format xml: unknown; allowed: auto, json, console"},
 		{backend + " --listen :8080 --listen :8080", "", "--listen [::]:8080: given twice"},
 		{backend + " --listen :9900 --admin [::]:9900", "", "--admin [::]:9900: a listener's address too"},
-		{"--backend 127.0.0.1", "", "--backend 127.0.0.1: a port is missing; allowed: host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"},
+		{"--backend 127.0.0.1", "", "--backend 127.0.0.1: a port is missing; allowed: host:port, http://host:port, https://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"},
 		{backend, "CULVERT_IDLE_TIMEOUT=500ms", "CULVERT_IDLE_TIMEOUT=500ms (--idle-timeout): below the minimum; allowed: 0 (none), or 1s to 24h"},
-		{"", "CULVERT_BACKEND=ftp://a:21", "CULVERT_BACKEND=ftp://a:21 (--backend): a backend is spoken to in plain HTTP/1.1, not by ftp://; allowed: host:port, http://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"},
+		{"", "CULVERT_BACKEND=ftp://a:21", "CULVERT_BACKEND=ftp://a:21 (--backend): a backend is spoken to by http:// or https://, not by ftp://; allowed: host:port, http://host:port, https://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"},
 		{"demo", "CULVERT_TRUSTED_PROXIES=everyone", "CULVERT_TRUSTED_PROXIES=everyone (--trusted-proxies): not a network or an address; allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses"},
 		{"demo --backend a:1", "", "culvert demo has no flag --backend"},
+		{"--backend https://a:443/x", "", "--backend https://a:443/x: a backend is a host and a port, without path or user; allowed: host:port, http://host:port, https://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"},
+		{backend + " --tls-listen :8443", "", "--tls-listen [::]:8443: there is no certificate; give --tls-cert and --tls-key, or --tls-dir"},
+		{backend + " --tls-listen :8443 --tls-cert a.crt", "", "--tls-cert: 1 of it and 0 of --tls-key: each certificate has its key, in the same order"},
+		{backend + " --tls-listen :8443 --tls-cert none.crt --tls-key none.key", "", "--tls-cert none.crt: does not exist"},
+		{backend, "CULVERT_TLS_TICKET_KEYS=none.keys", "CULVERT_TLS_TICKET_KEYS=none.keys (--tls-ticket-keys): does not exist"},
+		{backend + " --tls", "", "culvert run has no flag --tls"},
 		{"dmeo", "", `unknown command dmeo, did you mean "demo"?`},
 		{"version 2", "", "unknown command 2; allowed: run, demo, check, config print, config schema, reload, version, help"},
 		{"help me", "", "unknown command me; allowed: run, demo, check, config print, config schema, reload, version, help"},
@@ -48,6 +54,7 @@ func TestWrongSettingsStartNothing(t *testing.T) {
 const (
 	someSite   = "listeners: [{address: \"127.0.0.1:0\", group: a, rules: [{group: a, allowed-origins: any}]}]\ngroups: {a: {servers: [127.0.0.1:9]}}\n"
 	wrongSite  = "listeners: [{address: \"127.0.0.1:0\", group: b}]\ngroups: {a: {servers: [127.0.0.1:9]}}\ntimeouts: {idle-timeout: 5}\n"
+	secureSite = "listeners: [{address: \"127.0.0.1:0\", tls: {certificates: {cert: none.crt, key: none.key}}, rules: [{redirect: https}]}]\n"
 	wrongLines = "FILE:1:45: group b: there is no such group; there are: a\nFILE:3:26: idle-timeout 5: a unit is missing, such as 5s; allowed: 0 (none), or 1s to 24h\n"
 )
 
@@ -79,6 +86,9 @@ func TestConfigurationCommands(t *testing.T) {
 		{"start without servers", "timeouts: {idle-timeout: 5s}", "--config FILE", "", exitUsage, "", "culvert: FILE has no listeners and groups, and there is no backend: write them there, or give at least one --backend host:port (or CULVERT_BACKEND)\n"},
 		{"start a wrong flag", someSite, "--config FILE --idle-timeout 5", "", exitUsage, "", "culvert: --idle-timeout 5: a unit is missing, such as 5s; allowed: 0 (none), or 1s to 24h\n"},
 		{"start nothing", someSite, "--config FILE.not", "", exitUsage, "", "FILE.not: the file cannot be read: no such file or directory\n"},
+		{"check HTTPS", secureSite, "check FILE", "", exitUsage, "", "FILE:1:65: cert none.crt: does not exist\n"},
+		{"start HTTPS", secureSite, "--config FILE", "", exitUsage, "", "FILE:1:65: cert none.crt: does not exist\n"},
+		{"start HTTPS twice said", someSite, "--config FILE --tls-policy modern", "", exitUsage, "", "culvert: --tls-policy: the configuration file says what is served, at FILE:1:12; give either that or --listen and --backend\n"},
 		{"print wrong", wrongSite, "config print --config FILE", "", exitUsage, "", wrongLines},
 	} {
 		t.Run(c.name, func(t *testing.T) {

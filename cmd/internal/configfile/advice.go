@@ -73,6 +73,9 @@ func (f *File) opens() []open {
 	var all []open
 	for i := range f.Listeners {
 		l := &f.Listeners[i]
+		if l.HTTPSRedirect != 0 {
+			continue
+		}
 		covered := false
 		for j := range l.Rules {
 			rule := &l.Rules[j]

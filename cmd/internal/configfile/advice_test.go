@@ -29,6 +29,7 @@ func TestAdvice(t *testing.T) {
 		{"group: a, rules: [{path: /x, group: a, allowed-origins: [same-host]}]", "1:13", listener},
 		{"group: a, rules: [{upgrade: true, answer: {status: 403}}]", "", ""},
 		{"group: a, rules: [{upgrade: false, group: a}]", "1:13", listener},
+		{"https-redirect: 302}, {address: \":81\", group: a, rules: [{group: a, allowed-origins: any}]", "", ""},
 		{"rules: [{upgrade: false, group: a}, {method: POST, group: a}, {redirect: https}]", "", ""},
 	} {
 		f := read(t, "listeners: [{address: \":80\", "+c.listener+"}]\ngroups: {a: {servers: [a:1]}}")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	"culvert/cmd/internal/settings"
 )
@@ -18,7 +20,7 @@ func Check(name string, asJSON bool, stdout, stderr io.Writer) bool {
 		if asJSON {
 			advice = file.AdviceApart
 		}
-		problems = append(append(problems, file.together()...), advice()...).sorted()
+		problems = slices.Concat(problems, file.together(), file.doubtsOfFiles(), advice()).sorted()
 	}
 	sound := len(problems.Errors()) == 0
 	if asJSON {
@@ -60,6 +62,15 @@ func (f *File) together() Problems {
 		problem.Message = printable(bare.Error())
 	}
 	return Problems{problem}
+}
+
+// doubtsOfFiles returns what is to be doubted of the files that HTTPS needs, such as certificates that are about to expire.
+func (f *File) doubtsOfFiles() Problems {
+	var doubts Problems
+	for _, found := range f.inspect(time.Now()) {
+		doubts = append(doubts, f.doubt(found.place, printable(found.message())))
+	}
+	return doubts
 }
 
 // placeOf returns where the file says a setting; zero: nowhere.

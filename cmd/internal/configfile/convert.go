@@ -6,18 +6,23 @@ import (
 )
 
 // Served returns what is served: the file's listeners and groups, or, where it has none or is nil, those that the flags
-// ask for: a listener for each --listen, which leads to a group of all --backend.
+// ask for: a listener for each --listen and --tls-listen, which leads to a group of all --backend.
 func Served(f *File, i *settings.Invocation) *File {
 	if f != nil && f.HasSite() {
 		return f
 	}
-	served := &File{Groups: []Group{{Name: proxy.DefaultGroup}}}
+	served := &File{Groups: []Group{{Name: proxy.DefaultGroup, OverTLS: overTLSOf(i)}}}
 	if f != nil {
 		served.Name, served.Settings = f.Name, f.Settings
 	}
 	for _, address := range i.Settings.Listeners.Listen {
-		served.Listeners = append(served.Listeners, Listener{Address: address, Group: proxy.DefaultGroup})
+		l := Listener{Address: address, Group: proxy.DefaultGroup}
+		if l.HTTPSRedirect, l.HTTPSPort = redirectOf(i); l.HTTPSRedirect != 0 {
+			l.Group = "" // it would serve nothing
+		}
+		served.Listeners = append(served.Listeners, l)
 	}
+	served.Listeners = append(served.Listeners, httpsOf(i)...)
 	for _, backend := range i.Backends {
 		served.Groups[0].Servers = append(served.Groups[0].Servers, Server{Backend: backend})
 	}
@@ -29,7 +34,7 @@ func PolicyOf(s *settings.Settings) proxy.Policy {
 	t, h := &s.Timeouts, &s.HTTP
 	policy := proxy.Policy{
 		Timeouts: proxy.Timeouts{
-			Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, ClientHead: t.ClientHead, Connect: t.Connect,
+			Idle: t.Idle, Stalled: t.Stalled, HalfClosed: t.HalfClosed, TLSHandshake: t.TLSHandshake, ClientHead: t.ClientHead, Connect: t.Connect,
 			ConnectTotal: t.ConnectTotal, Answer: t.Answer, ClientWrite: t.ClientWrite, Linger: t.Linger,
 			KeepAlive: h.KeepAliveTimeout, BodyRate: proxy.DefaultTimeouts().BodyRate, BackendIdle: h.BackendIdleTimeout,
 		},
@@ -64,6 +69,7 @@ func (f *File) ListenerConfigs(global *settings.Settings) []proxy.ListenerConfig
 			Name: l.Name, Address: l.Address, Policy: policyIfOther(&own, l.Policy), Access: l.Access,
 			ProxyProtocol: l.ProxyProtocol, ProxyProtocolFrom: l.ProxyProtocolFrom, Group: l.Group,
 		}
+		f.httpsConfig(l, &c)
 		for j := range l.Rules {
 			c.Rules = append(c.Rules, l.Rules[j].config(&own))
 		}
@@ -119,9 +125,11 @@ func (f *File) GroupConfigs(resolve Resolver) ([]proxy.GroupConfig, error) {
 	for i := range f.Groups {
 		g := &f.Groups[i]
 		configs[i] = proxy.GroupConfig{Name: g.Name, SendProxy: g.SendProxy}
-		for _, s := range g.Servers {
+		for j := range g.Servers {
+			s := &g.Servers[j]
+			overTLS := f.backendTLS(g, s)
 			for _, backend := range resolved[0] {
-				backend.Secondary = s.Secondary
+				backend.Secondary, backend.TLS = s.Secondary, overTLS
 				configs[i].Backends = append(configs[i].Backends, backend)
 			}
 			resolved = resolved[1:]

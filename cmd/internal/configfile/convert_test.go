@@ -11,6 +11,7 @@ import (
 
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
+	"culvert/tls/certs"
 )
 
 // invocation is settings as they count, with what goes with them.
@@ -123,6 +124,12 @@ func TestGroupsAreResolvedTogether(t *testing.T) {
 			{Name: "10.0.0.1:9000", Weight: 1}, {Name: "app.internal:80", Weight: 5, Secondary: true}, {Name: "app.internal:80", Weight: 5, Secondary: true}, {Name: "unix:/run/a.sock", Path: "/run/a.sock"},
 		}},
 		{Name: "chat", Backends: []proxy.BackendConfig{{Name: "[::1]:1", Weight: 1}}},
+		{Name: "tls", Backends: []proxy.BackendConfig{
+			{Name: "https://a.example.:443", Weight: 1, TLS: &proxy.BackendTLS{ServerName: "b.example", CA: "ca.pem"}},
+			{Name: "https://[::1]:444", Weight: 2, TLS: &proxy.BackendTLS{ServerName: "::1"}},
+			{Name: "https://b:445", Weight: 1, TLS: &proxy.BackendTLS{ServerName: "b.example", Insecure: true}},
+			{Name: "c:80", Weight: 1},
+		}},
 	}
 	if err != nil || calls != 1 || !reflect.DeepEqual(got, want) {
 		t.Errorf("%d calls, %v, got %+v\nwant %+v", calls, err, got, want)
@@ -204,7 +211,20 @@ func asProxyConfig(t testing.TB, f *File) proxy.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return proxy.Config{Loops: 1, Listeners: served.ListenerConfigs(&s), Groups: groups, Policy: PolicyOf(&s), Limits: LimitsOf(&s), TrustedProxies: s.Trust.TrustedProxies}
+	listeners := served.ListenerConfigs(&s)
+	for n := range listeners {
+		if t := listeners[n].TLS; t != nil { // the files are not there
+			t.Certificates, t.SelfSigned, t.ClientCA = certs.Source{}, true, ""
+		}
+	}
+	for _, g := range groups {
+		for n := range g.Backends {
+			if t := g.Backends[n].TLS; t != nil {
+				t.CA = ""
+			}
+		}
+	}
+	return proxy.Config{Loops: 1, Listeners: listeners, Groups: groups, Policy: PolicyOf(&s), Limits: LimitsOf(&s), TrustedProxies: s.Trust.TrustedProxies}
 }
 
 // TestProxyTakesWhatIsAccepted: no mistake is left for the start.

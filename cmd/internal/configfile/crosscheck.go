@@ -41,7 +41,8 @@ func (r *reader) checkListeners(f *File) {
 		case !l.ProxyProtocol && len(l.ProxyProtocolFrom) > 0:
 			r.warn(l.place, "listeners: proxy-protocol-from has no effect without proxy-protocol: required")
 		}
-		if l.groupPlace == (place{}) && l.rulesPlace == (place{}) && l.addressPlace != (place{}) {
+		r.checkHTTPS(l)
+		if l.groupPlace == (place{}) && l.rulesPlace == (place{}) && l.addressPlace != (place{}) && l.redirectPlace == (place{}) {
 			r.warn(l.place, "listeners: neither group nor rules; every request gets 404")
 		}
 		r.checkRules(l)
@@ -108,6 +109,7 @@ func (r *reader) checkGroups(f *File) {
 			r.warn(g.place, "group %s: no listener and no rule leads to it", shownKey(g.Name))
 		}
 		r.checkServers(g)
+		r.checkBackendTLS(g)
 	}
 }
 
@@ -130,7 +132,7 @@ func (r *reader) checkServers(g *Group) {
 	for i := range g.Servers {
 		s := &g.Servers[i]
 		weights += s.Weight
-		name := strings.ToLower(s.Name)
+		name := strings.ToLower(s.Place())
 		if s.Path != "" {
 			name = s.Name
 		}

@@ -94,6 +94,7 @@ groups:
 The file is read again on SIGHUP, when ` + "`culvert reload`" + ` asks for it, and, with ` + "`--watch-config`" + `, when it has changed and is left
 alone for a second. Backends' names are resolved again then. Write a file beside it and rename it: a file that is half written may make sense.
 The files of ` + "`body-file`" + ` are read at a start and at a reload only: a change of one of them alone is not noticed, also not by ` + "`--watch-config`" + `.
+Certificates, and keys of session tickets, are taken without a reload when their files have changed: see [tls.md](tls.md#certificates).
 
 - It is taken over whole or not at all. If anything is wrong, or an address cannot be bound, the old one stays and the log says why.
 - From then on every new request is decided by the new file, also on a connection that was there before. A request whose head had come goes on by the old one.
@@ -102,21 +103,23 @@ The files of ` + "`body-file`" + ` are read at a start and at a reload only: a c
   its tunnels live on.
 - A new listener's address is bound before anything else changes. A listener that is gone stops accepting; its idle connections are closed, its
   requests are finished, its tunnels live on.
-- Flags and variables still override the file. Settings that count at the next start only are named in the answer: ` + "`loops`, `read-buffer`, `buffer-memory`,\n  `splice-pipes`, `notsent-lowat`, `backlog`, `source`, `admin`, `watch-config`, `log-level`, `log-format` and `access-log`" + `.
+- Flags and variables still override the file. Settings that count at the next start only are named in the answer: ` + "`loops`, `read-buffer`, `buffer-memory`,\n  `splice-pipes`, `notsent-lowat`, `backlog`, `tls-workers`, `tls-handshakes-max`, `tls-ticket-keys`,\n  `source`, `admin`, `watch-config`, `log-level`, `log-format` and `access-log`" + `.
 - Reaching a limit drops what is new (` + "`culvert_dropped_total`" + `) and touches nothing that lives.
 
 ## How it is read
 
-- A flag overrides its environment variable, a variable the file, the file the default. ` + "`--listen`, `--backend`" + ` and their variables cannot be given
-  together with a file that has ` + "`listeners` or `groups`" + `: nobody could tell which was meant.
+- A flag overrides its environment variable, a variable the file, the file the default. ` + "`--listen`, `--backend`" + `, the flags of HTTPS that say what is
+  served (%s) and
+  their variables cannot be given together with a file that has ` + "`listeners` or `groups`" + `: nobody could tell which was meant.
 - Values are read as those of flags are: durations need a unit (` + "`60s`" + `), sizes may have one (` + "`32KiB`" + `). They are taken as they are
   written, with or without quotes: ` + "`0x10`, `1_000` and `yes`" + ` are no numbers and no switches here. Quotes are needed where YAML sees something
   else, as in ` + "`access-log: \"-\"`, `host: \"*.example.com\"` and `[\"::\"]`" + `.
+- Files and folders are found from the folder of the configuration file; ` + "`access-log`" + ` alone is found from where the process is started.
 - A list of single values may be one value: ` + "`allow: 10.0.0.0/8`" + `.
 - An unknown key, a key that is given twice and a value out of range are mistakes. All of them are told at once, and nothing is started then, with exit status 2.
 - Anchors, aliases, merge keys, tags and a second document are refused.
-- At most %d MiB, %s keys in one mapping, %s listeners, %s rules, %s servers, %s entries in a list of networks, %s origins, %s conditions of
-  one kind and %s edits of one head.
+- At most %d MiB, %s keys in one mapping, %s listeners, %s rules, %s servers, %s entries in a list of networks, %s origins, %s certificates of
+  a listener, %s conditions of one kind and %s edits of one head.
 
 ## The sections
 
@@ -127,6 +130,28 @@ Each entry of ` + "`listeners`" + `:
 
 %s
 It may have these settings different from all others: %s.
+
+### HTTPS
+
+A listener with ` + "`tls`" + ` is an HTTPS listener; what it accepts, and how it chooses between certificates, is in [tls.md](tls.md). It has ` + "`certificates`, `folders`" + ` or both:
+
+` + "```yaml" + `
+listeners:
+  - address: ":443"
+    group: app
+    tls:
+      certificates: {cert: certs/app.crt, key: certs/app.key}
+      hsts: 8760h
+  - {address: ":80", https-redirect: 301}
+groups:
+  app: {servers: ["https://10.0.0.1:9443"], tls: {ca: internal-ca.pem}}
+` + "```" + `
+
+%s
+A certificate:
+
+%s
+` + "`culvert check`" + ` reads all these files, tells what is wrong with them at the place that names them, and warns of certificates that end within 30 days.
 
 ## A rule
 
@@ -193,7 +218,13 @@ and has no list.
 Each entry of ` + "`groups`" + `, by its name (%s, at most %d):
 
 %s
-A server is a text, such as ` + "`10.0.0.1:9000`, `unix:/run/app.sock` or `10.0.0.1:9000,weight=2`" + `, or:
+A server is a text, such as ` + "`10.0.0.1:9000`, `https://app.internal:443`, `unix:/run/app.sock` or `10.0.0.1:9000,weight=2`" + `, or:
+
+%s
+### Servers by HTTPS
+
+A server whose address begins with ` + "`https://`" + ` is spoken to by HTTPS. Its certificate must hold its host, and be issued by somebody whom this machine trusts,
+unless ` + "`tls`" + ` says something else, of the server or of its group:
 
 %s`
 
@@ -227,11 +258,18 @@ func configurationDocument(t *testing.T) string {
 	count := func(n int) string { return regexp.MustCompile(`(\d)(\d{3})$`).ReplaceAllString(fmt.Sprint(n), "$1,$2") }
 	listenerOwn := listenerFields()[:len(listenerFields())-len(listenerPolicy)]
 	ruleOwn := ruleFields()[:len(ruleFields())-len(rulePolicy)]
-	return fmt.Sprintf(documentBeginning, exampleList(t), MaxFileBytes>>20, count(maxKeys), count(MaxListeners), count(MaxRules), count(MaxServers),
-		count(MaxListEntries), count(origin.MaxPatterns), count(MaxConditions), count(MaxEdits),
-		fieldsTable(rootFields()), fieldsTable(listenerOwn), codeList(listenerPolicy)) +
+	var tlsFlags []string
+	for _, flag := range settings.SiteFlags {
+		if flag != "listen" && flag != "backend" {
+			tlsFlags = append(tlsFlags, "--"+flag)
+		}
+	}
+	return fmt.Sprintf(documentBeginning, exampleList(t), codeList(tlsFlags), MaxFileBytes>>20, count(maxKeys), count(MaxListeners), count(MaxRules), count(MaxServers),
+		count(MaxListEntries), count(origin.MaxPatterns), count(MaxCertificates), count(MaxConditions), count(MaxEdits),
+		fieldsTable(rootFields()), fieldsTable(listenerOwn), codeList(listenerPolicy), fieldsTable(listenerTLSFields()), fieldsTable(certificateFields())) +
 		fmt.Sprintf(documentMiddle, fieldsTable(ruleOwn), codeList(rulePolicy), conditionTable, fieldsTable(redirectFields()), fieldsTable(answerFields()),
-			fieldsTable(editFields()), variables.String(), nameAllowed, maxName, fieldsTable(groupFields()), fieldsTable(serverFields())) +
+			fieldsTable(editFields()), variables.String(), nameAllowed, maxName, fieldsTable(groupFields()), fieldsTable(serverFields()),
+			fieldsTable(backendTLSFields())) +
 		fmt.Sprintf(documentEnding, sectionTables.String())
 }
 

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"culvert/cmd/internal/configfile/configtest"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
@@ -26,12 +29,27 @@ func examples(t testing.TB) []string {
 	return names
 }
 
+// copyExamples copies the examples into a folder of their own, with the certificates that they name.
+func copyExamples(t testing.TB) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS(examplesFolder)); err != nil {
+		t.Fatal(err)
+	}
+	until := time.Now().AddDate(1, 0, 0)
+	configtest.Certificate(t, "app.example.com", until, filepath.Join(folder, "certs/app.crt"), filepath.Join(folder, "certs/app.key"))
+	configtest.Certificate(t, "internal authority", until, filepath.Join(folder, "internal-ca.pem"), "")
+	return folder
+}
+
 // TestExamples: each begins by saying what it is for, and is found without fault, by the check and by the schema.
 func TestExamples(t *testing.T) {
 	schema := compiledSchema(t)
 	said := map[string]bool{}
+	folder := copyExamples(t)
 	for _, name := range examples(t) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
+			name := filepath.Join(folder, filepath.Base(name))
 			var stdout, stderr bytes.Buffer
 			if !Check(name, false, &stdout, &stderr) || stderr.Len() > 0 || !strings.HasSuffix(stdout.String(), ": ok\n") {
 				t.Errorf("it says\n%s%s", stderr.String(), stdout.String())
@@ -49,7 +67,7 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
-	for _, key := range []string{"listeners", "groups", "rules", "redirect", "answer", "error-bodies", "proxy-protocol", "send-proxy", "spec", "allow", "deny", "rewrite-path", "watch-config"} {
+	for _, key := range []string{"listeners", "groups", "rules", "redirect", "answer", "error-bodies", "proxy-protocol", "send-proxy", "spec", "allow", "deny", "rewrite-path", "watch-config", "tls", "https-redirect", "hsts", "certificates"} {
 		if !said[key] {
 			t.Errorf("no example shows %s", key)
 		}
@@ -128,6 +146,10 @@ func TestSchemaFindsMistakes(t *testing.T) {
 		"listeners: [{address: \":80\", rules: [{host: a.example}]}]", "listeners: [{address: \":80\", rules: [{group: a, redirect: https}]}]",
 		"listeners: [{address: \":80\", rules: [{redirect: {status: 303, location: /}}]}]", "listeners: [{address: \":80\", rules: [{answer: {status: 100}}]}]",
 		"listeners: [{address: \":80\", rules: [{group: a, headers: {X: {presnt: true}}}]}]", "groups: {a: {}}", "groups: {a: {servers: [{weight: 1}]}}",
+		"tls: {policy: modern}", "tls: {tls-workers: 257}", "timeouts: {tls-handshake-timeout: 5}", "listeners: [{address: \":80\", tls: true}]",
+		"listeners: [{address: \":80\", tls: {policy: old}}]", "listeners: [{address: \":80\", tls: {certificates: {cert: a}}}]", "listeners: [{address: \":80\", tls: {hsts: 1}}]",
+		"listeners: [{address: \":80\", https-redirect: 303}]", "listeners: [{address: \":80\", https-port: 65536}]",
+		"groups: {a: {servers: [], tls: {verify: maybe}}}", "groups: {a: {servers: [{address: \"https://a:1\", tls: {insecure: true}}]}}",
 		"groups: {a b: {servers: []}}", "groups: {a: {servers: [], send-proxy: v3}}", "[]", "idle-timeout: 5s",
 	} {
 		if schema.Validate(plainYAML(t, []byte(text))) == nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"culvert/proxy"
 )
@@ -23,26 +24,44 @@ func Load(name string) (*File, Problems) {
 
 // Parse reads the text of a file of that name: what it names in turn is found from its folder.
 func Parse(data []byte, name string) (*File, Problems) {
-	return parseWith(data, name, func(body string) ([]byte, error) {
-		return readBounded(BodyPath(name, body), proxy.MaxFixedBody)
+	r, file := readWith(data, name, func(body string) ([]byte, error) {
+		return readBounded(FilePath(name, body), proxy.MaxFixedBody)
 	})
-}
-
-// BodyPath returns where a body-file of a configuration file is.
-func BodyPath(config, body string) string {
-	if filepath.IsAbs(body) {
-		return body
+	for _, found := range file.inspect(time.Now()) {
+		if !found.warning { // those are for the check, and for the proxy to tell while it runs
+			r.fail(found.place, "%s", found.message())
+		}
 	}
-	return filepath.Join(filepath.Dir(config), body)
+	return r.result(file)
 }
 
+// FilePath returns where a file, or a folder, is that a configuration file names.
+func FilePath(config, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(config), name)
+}
+
+// parseWith is Parse for tests: files other than bodies are not looked at.
 func parseWith(data []byte, name string, readFile func(string) ([]byte, error)) (*File, Problems) {
+	r, file := readWith(data, name, readFile)
+	return r.result(file)
+}
+
+// readWith reads as much as can be read.
+func readWith(data []byte, name string, readFile func(string) ([]byte, error)) (*reader, *File) {
 	r := &reader{name: name, readFile: readFile, known: allKeys()}
 	file := &File{Name: name}
 	if root := r.root(data); root != nil {
 		readMapping(r, root, rootFields(), file)
 		r.crossCheck(file)
 	}
+	return r, file
+}
+
+// result returns the file, unless something is wrong.
+func (r *reader) result(file *File) (*File, Problems) {
 	problems := r.problems.sorted()
 	if len(problems.Errors()) > 0 {
 		return nil, problems
@@ -112,6 +131,7 @@ var sectionHelp = map[string]string{
 	"backends": "How servers are connected to.",
 	"timeouts": "The deadlines of every phase, for all listeners that have none of their own.",
 	"limits":   "What the instance takes of the machine, and takes on.",
+	"tls":      "The handshakes of HTTPS, of all listeners together.",
 	"http":     "Ordinary requests, and the heads of all.",
 	"logs":     "What is logged where.",
 	"trust":    "Who is believed.",

@@ -22,6 +22,10 @@ var groupFields = sync.OnceValue(func() []field[Group] {
 				to.SendProxy = map[string]int{"v1": 1, "v2": 2}[word]
 			},
 		},
+		{
+			key: "tls", shape: ref("backend-tls"), allowed: "a mapping, see below", help: "How those of its servers are spoken to that are by HTTPS.",
+			read: func(r *reader, n *node, to *Group) { to.OverTLS = readBackendTLS(r, n) },
+		},
 	}
 })
 
@@ -52,10 +56,14 @@ var serverFields = sync.OnceValue(func() []field[Server] {
 			key: "secondary", shape: booleanShape, allowed: "true, false", help: "Ask it only where no primary server takes requests.",
 			read: func(r *reader, n *node, to *Server) { to.Secondary, _ = r.boolean(n) },
 		},
+		{
+			key: "tls", shape: ref("backend-tls"), allowed: "a mapping, see below", help: "How it is spoken to by HTTPS; each key goes before that of its group.",
+			read: func(r *reader, n *node, to *Server) { to.OverTLS = readBackendTLS(r, n) },
+		},
 	}
 })
 
-const serverAllowed = "host:port, http://host:port or unix:/path"
+const serverAllowed = "host:port, http://host:port, https://host:port or unix:/path"
 
 func readServers(r *reader, n *node, to *Group) {
 	if n.kind != list {

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"sync"
 
-	"culvert/cmd/internal/settings"
 	"culvert/proxy/access"
 )
 
@@ -12,7 +11,7 @@ import (
 var listenerFields = sync.OnceValue(func() []field[Listener] {
 	fields := []field[Listener]{
 		{
-			key: "address", shape: textShape, allowed: flagListen().Allowed, help: "Accept clients here. Required.",
+			key: "address", shape: textShape, allowed: flagNamed("listen").Allowed, help: "Accept clients here. Required.",
 			read: func(r *reader, n *node, to *Listener) {
 				to.addressPlace = n.place
 				if list, ok := decoded[[]netip.AddrPort](r, n, "listen"); ok {
@@ -38,6 +37,7 @@ var listenerFields = sync.OnceValue(func() []field[Listener] {
 		},
 	}
 	fields = append(fields, accessFields(func(l *Listener) *access.Lists { return &l.Access })...)
+	fields = append(fields, httpsFields()...)
 	fields = append(fields, []field[Listener]{
 		{
 			key: "proxy-protocol", shape: wordsShape("required", "forbidden"), allowed: "required, forbidden (the default)",
@@ -59,15 +59,6 @@ var listenerFields = sync.OnceValue(func() []field[Listener] {
 	}...)
 	return append(fields, policyFields(listenerPolicy, func(l *Listener) *[]Setting { return &l.Policy })...)
 })
-
-func flagListen() settings.Flag {
-	for _, flag := range settings.Flags(settings.Run) {
-		if flag.Name == "listen" {
-			return flag
-		}
-	}
-	return settings.Flag{}
-}
 
 func networksAllowed() string { return flagNamed("trusted-proxies").Allowed }
 

@@ -19,6 +19,8 @@ const (
 	MaxServers = 10_000
 	// MaxListEntries bounds each list of networks, and any other list.
 	MaxListEntries = access.MaxEntries
+	// MaxCertificates bounds the certificates that one listener names, and its folders of them.
+	MaxCertificates = 10_000
 	// MaxConditions bounds a rule's conditions of one kind, its methods and its subprotocols.
 	MaxConditions = 64
 	// MaxEdits bounds the edits of one head.
@@ -60,11 +62,17 @@ type Listener struct {
 	// ProxyProtocol asks for a PROXY header, believed from ProxyProtocolFrom.
 	ProxyProtocol     bool
 	ProxyProtocolFrom []netip.Prefix
+	// TLS makes it an HTTPS listener; nil: a plain one.
+	TLS *ListenerTLS
+	// HTTPSRedirect is the status of the redirect to HTTPS that answers every request; 0: none. HTTPSPort is where that
+	// is; 0: 443.
+	HTTPSRedirect int
+	HTTPSPort     uint16
 	// Policy are the settings that it has different from the file's.
 	Policy []Setting
 	Rules  []Rule
 
-	addressPlace, groupPlace, namePlace, rulesPlace place
+	addressPlace, groupPlace, namePlace, rulesPlace, redirectPlace, portPlace place
 }
 
 // Rule is what becomes of the requests that it matches.
@@ -118,7 +126,9 @@ type Group struct {
 	Name string
 	// SendProxy is the version of the PROXY header that connections begin with; 0: none.
 	SendProxy int
-	Servers   []Server
+	// OverTLS is how those servers are spoken to that are by HTTPS, unless they say it themselves; nil: nothing is said.
+	OverTLS *BackendTLS
+	Servers []Server
 }
 
 // Server is one of a group.
@@ -126,15 +136,22 @@ type Server struct {
 	place
 	settings.Backend
 	Secondary bool
+	// OverTLS goes before its group's; nil: nothing is said.
+	OverTLS *BackendTLS
 }
 
 // Layer returns the settings for settings.Invocation.With.
 func (f *File) Layer() *settings.Layer {
 	layer := &settings.Layer{Values: map[string]settings.LayerValue{}}
 	for _, s := range f.Settings {
-		if len(s.Items) > 0 {
-			layer.Values[s.Flag] = settings.LayerValue{Items: s.Items, Place: Where(f.Name, s.line, s.column)}
+		if len(s.Items) == 0 {
+			continue
 		}
+		value := settings.LayerValue{Items: s.Items, Place: Where(f.Name, s.line, s.column)}
+		if flag := flagNamed(s.Flag); flag.File && s.Items[0] != flag.Default {
+			value.Items = []string{FilePath(f.Name, s.Items[0])}
+		}
+		layer.Values[s.Flag] = value
 	}
 	if f.site != (place{}) {
 		layer.Site = Where(f.Name, f.site.line, f.site.column)

@@ -18,13 +18,11 @@ import (
 // Effective returns the configuration that counts, as a file would say it; behind each setting stands where it comes
 // from. Secrets are masked.
 func Effective(f *File, i *settings.Invocation) string {
-	p := &printer{mask: true}
-	if f != nil {
-		p.config = f.Name
-	}
+	served := Served(f, i)
+	p := &printer{mask: true, path: served.path}
 	p.line(0, "# What counts, from %s; behind each setting, where it comes from.", sourcesOf(i))
 	p.settings(i.Effective())
-	p.served(Served(f, i))
+	p.served(served)
 	return p.b.String()
 }
 
@@ -37,7 +35,7 @@ func sourcesOf(i *settings.Invocation) string {
 
 // Text returns the file anew, without comments, secrets included.
 func (f *File) Text() string {
-	p := &printer{}
+	p := &printer{path: func(name string) string { return name }}
 	var values []settings.EffectiveValue
 	for _, section := range sections() {
 		for _, flag := range section.flags {
@@ -60,8 +58,8 @@ func (f *File) Text() string {
 type printer struct {
 	b    strings.Builder
 	mask bool
-	// config is the file's name where body-files are to be found from elsewhere too.
-	config string
+	// path returns what is printed of the name of a file.
+	path func(name string) string
 }
 
 func (p *printer) line(depth int, format string, values ...any) {
@@ -131,12 +129,52 @@ func (p *printer) listener(l *Listener) {
 	if len(l.ProxyProtocolFrom) > 0 {
 		put("proxy-protocol-from", quotePrefixes(l.ProxyProtocolFrom))
 	}
+	p.https(put, l)
 	putPolicy(put, l.Policy)
 	if len(l.Rules) > 0 {
 		put("rules", "")
 	}
 	for i := range l.Rules {
 		p.rule(&l.Rules[i])
+	}
+}
+
+// https writes what a listener says of HTTPS.
+func (p *printer) https(put func(key, value string), l *Listener) {
+	if l.HTTPSRedirect != 0 {
+		put("https-redirect", strconv.Itoa(l.HTTPSRedirect))
+	}
+	if l.HTTPSPort != 0 {
+		put("https-port", strconv.Itoa(int(l.HTTPSPort)))
+	}
+	t := l.TLS
+	if t == nil {
+		return
+	}
+	put("tls", "")
+	if len(t.Certificates.Pairs) > 0 {
+		p.line(3, "certificates:")
+	}
+	for _, pair := range t.Certificates.Pairs {
+		p.line(4, "- {cert: %s, key: %s}", quote(p.path(pair.CertFile)), quote(p.path(pair.KeyFile)))
+	}
+	if len(t.Certificates.Folders) > 0 {
+		folders := make([]string, len(t.Certificates.Folders))
+		for i, folder := range t.Certificates.Folders {
+			folders[i] = p.path(folder)
+		}
+		p.line(3, "folders: %s", quoteList(folders))
+	}
+	for _, one := range []struct {
+		said       bool
+		key, value string
+	}{
+		{t.Certificates.Strict, "strict-sni", "true"}, {t.Policy != "", "policy", t.Policy}, {t.ClientCA != "", "client-ca", quote(p.path(t.ClientCA))},
+		{t.ClientOptional, "client-auth", "optional"}, {t.HSTS != 0, "hsts", settings.DurationText(t.HSTS)}, {t.HSTSSubdomains, "hsts-subdomains", "true"},
+	} {
+		if one.said {
+			p.line(3, "%s: %s", one.key, one.value)
+		}
 	}
 }
 
@@ -213,10 +251,7 @@ func (p *printer) action(put func(key, value string), rule *Rule) {
 
 func (p *printer) body(depth int, body Body) {
 	if file := body.File; file != "" {
-		if p.config != "" {
-			file = BodyPath(p.config, file)
-		}
-		p.line(depth, "body-file: %s", quote(file))
+		p.line(depth, "body-file: %s", quote(p.path(file)))
 	} else if body.Bytes != nil {
 		p.line(depth, "body: %s", quote(string(body.Bytes)))
 	}
@@ -321,17 +356,23 @@ func (p *printer) group(g *Group) {
 	if g.SendProxy > 0 {
 		p.line(2, "send-proxy: v%d", g.SendProxy)
 	}
+	if g.OverTLS != nil {
+		p.line(2, "tls: %s", g.OverTLS.text(p.path))
+	}
 	if len(g.Servers) == 0 {
 		p.line(2, "servers: []")
 		return
 	}
 	p.line(2, "servers:")
 	for _, s := range g.Servers {
-		secondary := ""
+		more := ""
 		if s.Secondary {
-			secondary = ", secondary: true"
+			more = ", secondary: true"
 		}
-		p.line(3, "- {address: %s, weight: %d%s}", quote(s.Name), s.Weight, secondary)
+		if s.OverTLS != nil {
+			more += ", tls: " + s.OverTLS.text(p.path)
+		}
+		p.line(3, "- {address: %s, weight: %d%s}", quote(s.Name), s.Weight, more)
 	}
 }
 

@@ -10,11 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
 	"culvert/proxy/access"
 	"culvert/proxy/route"
+	"culvert/tls/certs"
 )
 
 // read reads a text that has nothing wrong with it.
@@ -98,11 +100,29 @@ listeners:
       - {path: /y, answer: {body: ""}}
       - {host: "*.example.com", redirect: https}
   - {address: "127.0.0.1:81", rules: [{redirect: {status: 308, location: /new}}]}
+  - address: ":443"
+    group: tls
+    tls-handshake-timeout: 5s
+    tls:
+      certificates: [{cert: a.crt, key: /etc/a.key}, {cert: b.pem, key: b.pem}]
+      folders: [certs, "more certs"]
+      strict-sni: true
+      policy: modern
+      client-ca: clients.pem
+      client-auth: optional
+      hsts: 17520h
+      hsts-subdomains: true
+  - {address: ":444", group: tls, tls: {certificates: {cert: a.crt, key: a.key}, client-ca: "off", client-auth: require, hsts: 0}}
+  - {address: ":82", https-redirect: 308, https-port: 444}
+  - {address: ":83", https-redirect: "off", group: app}
 groups:
   app:
     send-proxy: v2
     servers: [10.0.0.1:9000, {address: "http://app.internal:80", weight: 5, secondary: true}, "unix:/run/a.sock,weight=0"]
   chat: {servers: ["[::1]:1"]}
+  tls:
+    tls: {server-name: b.example, ca: ca.pem, verify: true}
+    servers: ["https://a.example.:443", {address: "https://[::1]:444", weight: 2, tls: {server-name: host, ca: system}}, {address: "https://b:445", tls: {verify: false}}, c:80]
 `
 
 func wantEverything() *File {
@@ -137,6 +157,13 @@ func wantEverything() *File {
 				},
 			},
 			{Address: netip.MustParseAddrPort("127.0.0.1:81"), Rules: []Rule{{Redirect: &proxy.RedirectConfig{Status: 308, Location: "/new"}}}},
+			{Address: netip.MustParseAddrPort("[::]:443"), Group: "tls", Policy: []Setting{set("tls-handshake-timeout", "5s")}, TLS: &ListenerTLS{pairs: make([]place, 4), folders: make([]place, 2), ListenerTLS: proxy.ListenerTLS{
+				Certificates: certs.Source{Pairs: []certs.Pair{{CertFile: "a.crt", KeyFile: "/etc/a.key"}, {CertFile: "b.pem", KeyFile: "b.pem"}}, Folders: []string{"certs", "more certs"}, Strict: true},
+				Policy:       "modern", ClientCA: "clients.pem", ClientOptional: true, HSTS: 17520 * time.Hour, HSTSSubdomains: true,
+			}}},
+			{Address: netip.MustParseAddrPort("[::]:444"), Group: "tls", TLS: &ListenerTLS{pairs: make([]place, 2), ListenerTLS: proxy.ListenerTLS{Certificates: certs.Source{Pairs: []certs.Pair{{CertFile: "a.crt", KeyFile: "a.key"}}}}}},
+			{Address: netip.MustParseAddrPort("[::]:82"), HTTPSRedirect: 308, HTTPSPort: 444},
+			{Address: netip.MustParseAddrPort("[::]:83"), Group: "app"},
 		},
 		Groups: []Group{
 			{Name: "app", SendProxy: 2, Servers: []Server{
@@ -145,6 +172,12 @@ func wantEverything() *File {
 				{Backend: settings.Backend{Name: "unix:/run/a.sock", Path: "/run/a.sock"}},
 			}},
 			{Name: "chat", Servers: []Server{{Backend: settings.Backend{Name: "[::1]:1", Host: "::1", Port: 1, Weight: 1}}}},
+			{Name: "tls", OverTLS: &BackendTLS{ServerName: new("b.example"), CA: new("ca.pem"), Verify: new(true)}, Servers: []Server{
+				{Backend: settings.Backend{Name: "https://a.example.:443", Host: "a.example.", Port: 443, TLS: true, Weight: 1}},
+				{Backend: settings.Backend{Name: "https://[::1]:444", Host: "::1", Port: 444, TLS: true, Weight: 2}, OverTLS: &BackendTLS{ServerName: new(""), CA: new("")}},
+				{Backend: settings.Backend{Name: "https://b:445", Host: "b", Port: 445, TLS: true, Weight: 1}, OverTLS: &BackendTLS{Verify: new(false)}},
+				{Backend: settings.Backend{Name: "c:80", Host: "c", Port: 80, Weight: 1}},
+			}},
 		},
 	}
 }
@@ -262,6 +295,12 @@ func TestWarnings(t *testing.T) {
 		{"listeners: [{address: \":80\", group: a, rules: [{host: B.example, path: /x, group: a}, {host: b.example, upgrade: true, group: a}, {host: c.example, redirect: https}]}]" + groups,
 			"1:48: warning: rules: requests of host B.example that no rule matches get 404, not group a; add a rule for the host without further conditions"},
 		{"listeners: [{address: \":80\", rules: [{host: b.example, path: /x, group: a}]}]" + groups, ""},
+		{"listeners: [{address: \":80\", group: a, https-redirect: 302, https-port: 8443, tls-handshake-timeout: 5s}, {address: \":81\", group: a, https-port: 444}]" + groups,
+			"1:37: warning: group: it has no effect, since https-redirect answers every request\n1:102: warning: tls-handshake-timeout: it has no effect without tls\n" +
+				"1:146: warning: https-port: it has no effect without https-redirect"},
+		{"listeners: [{address: \":80\", https-redirect: 302, rules: [{group: a, allowed-origins: any}]}]" + groups,
+			"1:58: warning: rules: they have no effect, since https-redirect answers every request"},
+		{"listeners: [{address: \":80\", https-redirect: 302}]", ""},
 		{"timeouts: {connect-timeout: 20s}", "1:29: warning: connect-timeout is more than connect-total-timeout: behind a server that does not answer no other one is tried"},
 		{"http: {max-request-line: 64KiB}", "1:26: warning: max-request-line is more than max-head, which bounds the first line too"},
 		{"http: {max-head: 4KiB}", "1:18: warning: max-request-line is more than max-head, which bounds the first line too"},

@@ -142,12 +142,15 @@ func Schema() []byte {
 	root["description"] = "Made by culvert config schema; docs/configuration.md explains it."
 	root["$defs"] = shape{
 		"listener":     objectOf(listenerFields(), "address"),
+		"listener-tls": objectOf(listenerTLSFields()),
+		"certificate":  objectOf(certificateFields(), "cert", "key"),
 		"rule":         ruleShape(),
 		"redirect":     objectOf(redirectFields(), "location"),
 		"answer":       objectOf(answerFields()),
 		"body":         objectOf(bodyFields(func(b *Body) *Body { return b })),
 		"header-edits": objectOf(editFields()),
 		"group":        objectOf(groupFields(), "servers"),
+		"backend-tls":  objectOf(backendTLSFields()),
 		"server":       anyOf(shape{"type": "string"}, objectOf(serverFields(), "address")),
 		"conditions":   mapOf("", conditionShape()),
 	}

@@ -14,7 +14,7 @@ type section struct {
 }
 
 // elsewhere are the flags that no section has: the file says it by listeners and groups, or cannot say it.
-var elsewhere = []string{"listen", "backend", "config"}
+var elsewhere = append([]string{"config"}, settings.SiteFlags...)
 
 // sections are made from the flags once.
 var sections = sync.OnceValue(func() []section {
@@ -31,16 +31,22 @@ var sections = sync.OnceValue(func() []section {
 	return all
 })
 
+// flags are those of Run, by name.
+var flags = sync.OnceValue(func() map[string]settings.Flag {
+	all := map[string]settings.Flag{}
+	for _, flag := range settings.Flags(settings.Run) {
+		all[flag.Name] = flag
+	}
+	return all
+})
+
 // flagNamed returns the flag of a name that is known to be one.
 func flagNamed(name string) settings.Flag {
-	for _, s := range sections() {
-		for _, flag := range s.flags {
-			if flag.Name == name {
-				return flag
-			}
-		}
+	flag, ok := flags()[name]
+	if !ok {
+		panic("configfile: no flag " + name)
 	}
-	panic("configfile: no setting " + name)
+	return flag
 }
 
 // settingFields makes a field of each flag, whose settings go where to says.
@@ -67,7 +73,7 @@ var (
 		"abort-on-client-fin", "forwarded", "request-id", "via", "slb-id",
 	}
 	// Until a request's head is whole there is no rule, so these are for listeners alone.
-	listenerOnly   = []string{"client-head-timeout", "keep-alive-timeout"}
+	listenerOnly   = []string{"tls-handshake-timeout", "client-head-timeout", "keep-alive-timeout"}
 	listenerPolicy = slices.Concat(listenerOnly, rulePolicy)
 )
 

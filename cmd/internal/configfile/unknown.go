@@ -9,7 +9,7 @@ import (
 )
 
 // maxKeysListed is how many keys are worth listing where one is unknown.
-const maxKeysListed = 12
+const maxKeysListed = 13
 
 // unknownKey says what may have been meant in a mapping of that kind.
 func (r *reader) unknownKey(e entry, keys []string, in container) {
@@ -46,6 +46,7 @@ const (
 	inListener
 	inRule
 	inGroup // or in a server of one
+	inTLS   // of a listener
 )
 
 // containerOf tells it by what the mapping becomes, and by one of its keys.
@@ -61,18 +62,20 @@ func containerOf(to any, keys []string) container {
 		return inRule
 	case *Group, *Server:
 		return inGroup
+	case *ListenerTLS:
+		return inTLS
 	}
 	return inOther
 }
 
 // knownKeys are the keys of what is written in a file, apart from sections. The reader is given them: the tables that
 // they are made from lead to the reader.
-type knownKeys struct{ listener, rule, group, server, redirect, answer []string }
+type knownKeys struct{ listener, listenerTLS, rule, group, server, backendTLS, redirect, answer []string }
 
 var allKeys = sync.OnceValue(func() *knownKeys {
 	return &knownKeys{
-		keysOf(listenerFields()), keysOf(ruleFields()), keysOf(groupFields()), keysOf(serverFields()),
-		keysOf(redirectFields()), keysOf(answerFields()),
+		keysOf(listenerFields()), keysOf(listenerTLSFields()), keysOf(ruleFields()), keysOf(groupFields()), keysOf(serverFields()),
+		keysOf(backendTLSFields()), keysOf(redirectFields()), keysOf(answerFields()),
 	}
 })
 
@@ -81,8 +84,20 @@ func (k *knownKeys) homeOf(key string, in container) string {
 	switch key {
 	case "listen":
 		return "it belongs to listeners, as an address"
+	case "tls":
+		return "it belongs to a listener, a group or a server"
+	case "tls-listen":
+		return "it belongs to listeners, as an address, with tls"
+	case "tls-cert", "tls-key":
+		return "it belongs to a listener's tls, in certificates"
+	case "tls-dir":
+		return "it belongs to a listener's tls, as folders"
 	case "backend":
 		return "it belongs to groups, as a server"
+	case "backend-ca", "backend-tls-verify", "backend-server-name":
+		return "it belongs to the tls of a group or a server, as " + strings.TrimPrefix(strings.TrimPrefix(key, "backend-"), "tls-")
+	case "tls-strict-sni", "tls-policy", "tls-client-ca", "tls-client-auth":
+		return "it belongs to a listener's tls, as " + strings.TrimPrefix(key, "tls-")
 	case "listeners", "groups":
 		return "it belongs to the top of the file"
 	}
@@ -93,10 +108,16 @@ func (k *knownKeys) homeOf(key string, in container) string {
 		if !slices.ContainsFunc(s.flags, func(f settings.Flag) bool { return f.Name == key }) {
 			continue
 		}
-		if slices.Contains(listenerOnly, key) {
+		switch {
+		case slices.Contains(listenerOnly, key):
 			return "it belongs to " + s.name + ", or to a listener"
+		case s.name == "tls":
+			return "it belongs to tls, at the top of the file"
 		}
 		return "it belongs to " + s.name
+	}
+	if in != inTLS && slices.Contains(k.listenerTLS, key) {
+		return "it belongs to a listener's tls"
 	}
 	if in == inOther {
 		return "" // its keys are few, and words that are many things
@@ -115,6 +136,8 @@ func (k *knownKeys) homeOfPart(key string, in container) string {
 		return "it belongs to a listener"
 	case isRules:
 		return "it belongs to a rule"
+	case in == inGroup && slices.Contains(k.backendTLS, key):
+		return "it belongs to tls"
 	case slices.Contains(k.group, key):
 		return "it belongs to a group"
 	case slices.Contains(k.server, key):

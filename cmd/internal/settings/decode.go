@@ -160,7 +160,7 @@ func textsOf(flag Flag, value reflect.Value) []string {
 	}
 	switch v := value.Interface().(type) {
 	case time.Duration:
-		return append(texts, durationText(v))
+		return append(texts, DurationText(v))
 	case int:
 		if flag.Kind == KindSize {
 			return append(texts, sizeText(v))
@@ -184,8 +184,8 @@ func textsOf(flag Flag, value reflect.Value) []string {
 	return append(texts, text)
 }
 
-// durationText leaves out the zeros at the end: 1h, not 1h0m0s.
-func durationText(d time.Duration) string {
+// DurationText writes a duration as its flag reads it. It leaves out the zeros at the end: 1h, not 1h0m0s.
+func DurationText(d time.Duration) string {
 	if d == 0 {
 		return "0"
 	}

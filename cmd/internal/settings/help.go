@@ -150,9 +150,10 @@ const (
 	helpIntroduction = `Culvert balances WebSocket and HTTP/1.1 over a few backends.
 
   culvert [run] --listen :8080 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002,weight=2
+  culvert [run] --tls-listen :443 --tls-cert app.crt --tls-key app.key --backend 127.0.0.1:9001
   culvert [run] --config culvert.yaml
   culvert check culvert.yaml
-  culvert demo
+  culvert demo [--tls]
   culvert help [command]
 `
 	helpEnding = `

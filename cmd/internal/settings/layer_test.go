@@ -122,6 +122,7 @@ func TestEffectiveIsReadAgain(t *testing.T) {
 	for _, args := range []string{
 		"", "--idle-timeout 1h --stalled-timeout 90s --connect-timeout 1500ms --read-buffer 4097 --buffer-memory 1024GiB --max-body 1025KiB",
 		"--admin off --access-log off --log-level warn --trusted-proxies ::1,10.0.0.0/8 --via --source 192.0.2.1 --source ::1 --slb-id a",
+		"--tls-workers 2 --tls-handshakes-max 7 --tls-ticket-keys keys --tls-handshake-timeout 2s",
 		"--access-log /var/log/x --admin [::]:9 --shutdown-delay 0 --loops 2 --spec slb.s2.small",
 	} {
 		first := parse(t, args+" "+someBackend)

@@ -297,6 +297,12 @@ func (i *Invocation) checkSite() error {
 // unread reports whether there is a configuration file that was not read yet.
 func (i *Invocation) unread() bool { return i.layer == nil && i.ConfigFile != "" }
 
+// FromFile reports whether the value of a flag that counts comes from the configuration file.
+func (i *Invocation) FromFile(flag string) bool { return i.origins[flag].place != "" }
+
+// Wrong makes an error about what a flag, or its variable, names: an *Error.
+func (i *Invocation) Wrong(flag, text, reason string) error { return i.wrong(flag, text, reason) }
+
 // wrong makes an error about a flag's value, and names the variable or the place if it came from there.
 func (i *Invocation) wrong(flag, text, reason string) error {
 	from := i.origins[flag]

@@ -1,4 +1,5 @@
-// Package configtest has the table of wrong configuration files, for all tests that have to do with them.
+// Package configtest has the table of wrong configuration files, for all tests that have to do with them, and makes
+// certificates for right ones.
 package configtest
 
 import (
