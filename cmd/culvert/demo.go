@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"syscall"
@@ -20,6 +21,10 @@ const demoBackends = 2
 
 // demonstrate runs the proxy before backends of its own, and says where to look and what to try.
 func demonstrate(i *settings.Invocation) int {
+	i, _, ok := readConfig(i) // of which there is none: but flags may name files
+	if !ok {
+		return exitUsage
+	}
 	signals, stop := catchSignals()
 	defer stop()
 	d, err := demo.Start(demo.Options{Backends: demoBackends})
@@ -44,9 +49,21 @@ func demonstrate(i *settings.Invocation) int {
 	if p.service.admin != nil {
 		metrics = "http://" + forBrowser(p.service.admin.address()) + "/metrics"
 	}
-	fmt.Print(demo.Guide(os.Args[0], "http://"+forBrowser(p.service.server.Addresses()[0]), metrics, d.Addresses()))
+	fmt.Print(demo.Guide(demo.Running{
+		Program: os.Args[0], Page: p.firstURL(false), Secure: p.firstURL(true), SelfSigned: i.SelfSigned, Metrics: metrics, Backends: d.Addresses(),
+	}))
 	// The backends end first: they say goodbye with a close frame.
 	return p.service.supervise(signals, d.Close)
+}
+
+// firstURL returns where the first HTTPS listener is reached, or the first plain one; "": there is none.
+func (p *preparation) firstURL(https bool) string {
+	for n, address := range p.service.server.Addresses() {
+		if l := &p.config.Listeners[n]; (l.TLS != nil) == https {
+			return urlOf(l, address)
+		}
+	}
+	return ""
 }
 
 // startAnywhere starts the proxy, on free ports where the usual ones are taken and nobody has asked for them.
@@ -61,15 +78,39 @@ func (p *preparation) startAnywhere(i *settings.Invocation) error {
 				return err
 			}
 			p.admin.Address = freePort(p.admin.Address)
-		} else {
-			if i.Given("listen") {
-				return err
-			}
-			p.config.Listeners[0].Address = freePort(p.config.Listeners[0].Address)
+		} else if !p.moveListeners(i) {
+			return err
 		}
 		err = p.service.start(p.config, p.admin)
 	}
 	return err
+}
+
+// moveListeners gives free ports to listeners whose own are taken, and reports whether there are any that nobody has asked
+// for. One that others are redirected to stays where they say it is.
+func (p *preparation) moveListeners(i *settings.Invocation) bool {
+	moved := false
+	for n := range p.config.Listeners {
+		l := &p.config.Listeners[n]
+		asked := i.Given("listen")
+		if l.TLS != nil {
+			asked = i.Given("tls-listen") || i.Given("https-redirect")
+		}
+		if !asked && taken(l.Address) {
+			l.Address, moved = freePort(l.Address), true
+		}
+	}
+	return moved
+}
+
+// taken reports whether somebody else listens at an address.
+func taken(address netip.AddrPort) bool {
+	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(address))
+	if err != nil {
+		return errors.Is(err, syscall.EADDRINUSE)
+	}
+	_ = listener.Close()
+	return false
 }
 
 func freePort(address netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(address.Addr(), 0) }

@@ -41,6 +41,27 @@ func TestDemoInABrowser(t *testing.T) {
 	p.wantStatus(exitOK)
 }
 
+// TestDemoByHTTPS: the guide names the HTTPS listener and says what is odd about its certificate. Where its port is taken,
+// it has another.
+func TestDemoByHTTPS(t *testing.T) {
+	if taken, err := net.Listen("tcp", "127.0.0.1:8443"); err == nil { // else somebody else has it, which is as good
+		defer func() { _ = taken.Close() }()
+	}
+	p := start(t, nil, "demo", "--tls", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	page(t, p)
+	found := regexp.MustCompile(`(?m)^  secure +https://(127\.0\.0\.1:\d+)$`).FindStringSubmatch(p.output())
+	if found == nil || strings.HasSuffix(found[1], ":8443") {
+		t.Fatalf("the guide names no HTTPS listener, or somebody else's:\n%s", p.output())
+	}
+	for _, want := range []string{"wss://" + found[1] + "/ws", "curl -sk https://" + found[1] + "/whoami", "nobody vouches for it"} {
+		if !strings.Contains(p.output(), want) {
+			t.Errorf("the guide lacks %q:\n%s", want, p.output())
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	p.wantStatus(exitOK)
+}
+
 // TestDemoWhereItsPortsAreTaken: nobody has asked for these ports, so others do.
 func TestDemoWhereItsPortsAreTaken(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:8080", "127.0.0.1:9900"} {

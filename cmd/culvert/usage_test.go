@@ -33,6 +33,7 @@ func TestWrongSettingsStartNothing(t *testing.T) {
 		{backend + " --tls-listen :8443 --tls-cert a.crt", "", "--tls-cert: 1 of it and 0 of --tls-key: each certificate has its key, in the same order"},
 		{backend + " --tls-listen :8443 --tls-cert none.crt --tls-key none.key", "", "--tls-cert none.crt: does not exist"},
 		{backend, "CULVERT_TLS_TICKET_KEYS=none.keys", "CULVERT_TLS_TICKET_KEYS=none.keys (--tls-ticket-keys): does not exist"},
+		{"demo --tls --tls-dir none", "", "--tls-dir none: does not exist"},
 		{backend + " --tls", "", "culvert run has no flag --tls"},
 		{"dmeo", "", `unknown command dmeo, did you mean "demo"?`},
 		{"version 2", "", "unknown command 2; allowed: run, demo, check, config print, config schema, reload, version, help"},

@@ -300,7 +300,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 
 func ExampleGuide() {
 	backends := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:40001"), netip.MustParseAddrPort("127.0.0.1:40002")}
-	fmt.Print(Guide("bin/culvert", "http://localhost:8080", "http://localhost:9090/metrics", backends))
+	fmt.Print(Guide(Running{Program: "bin/culvert", Page: "http://localhost:8080", Metrics: "http://localhost:9090/metrics", Backends: backends}))
 	// Output:
 	// Culvert demo
 	//
@@ -321,6 +321,35 @@ func ExampleGuide() {
 	//
 	//   Put Culvert before servers of your own:
 	//     bin/culvert --listen :8081 --admin 127.0.0.1:9091 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
+	//
+	// Ctrl-C ends the demo.
+}
+
+func ExampleGuide_secure() {
+	backends := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:40001")}
+	fmt.Print(Guide(Running{Program: "bin/culvert", Page: "http://127.0.0.1:8080", Secure: "https://127.0.0.1:8443", SelfSigned: true, Backends: backends}))
+	// Output:
+	// Culvert demo
+	//
+	//   page      http://127.0.0.1:8080
+	//   secure    https://127.0.0.1:8443
+	//   backends  demo-1 on 127.0.0.1:40001
+	//
+	// Try next
+	//
+	//   Open the page in two tabs and write in one: the other shows it,
+	//   whichever backend each tab is on. "Reconnect" may change backends.
+	//
+	//   See what a backend sees:
+	//     curl -s http://127.0.0.1:8080/whoami
+	//
+	//   The same by HTTPS, its WebSocket by wss://127.0.0.1:8443/ws.
+	//   The certificate was made for this run and nobody vouches for it: browsers
+	//   warn before they go on, and curl asks for -k:
+	//     curl -sk https://127.0.0.1:8443/whoami
+	//
+	//   Put Culvert before servers of your own:
+	//     bin/culvert --listen :8081 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
 	//
 	// Ctrl-C ends the demo.
 }
