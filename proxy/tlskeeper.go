@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"culvert/engine"
@@ -27,12 +28,9 @@ func newTicketRing(file string) (*tickets.Ring, error) {
 
 // startWorkers starts the threads that handshakes run on, once something is spoken over TLS. s.mu is held.
 func (s *Server) startWorkers(built *site) {
-	if s.workers != nil || !built.secure() {
+	threads := built.config.HandshakeThreads()
+	if s.workers != nil || threads == 0 {
 		return
-	}
-	threads := s.config.TLSWorkers
-	if threads == 0 {
-		threads = DefaultTLSWorkers(s.config.Loops)
 	}
 	s.workers = tls.NewWorkers(tls.WorkersOptions{Threads: threads, Handshakes: s.config.HandshakesMax})
 }
@@ -55,11 +53,20 @@ func (s *Server) stopWorkers() {
 	}
 }
 
-// DefaultTLSWorkers returns how many threads handshakes run on beside so many loops.
-func DefaultTLSWorkers(loops int) int { return max(1, loops/2) }
-
-// secure tells whether anything is spoken over TLS.
-func (s *site) secure() bool { return len(s.security) > 0 || len(s.tls) > 0 }
+// HandshakeThreads returns on how many threads the TLS handshakes of the configuration run; 0: nothing is spoken over TLS.
+func (c *Config) HandshakeThreads() int {
+	secure := slices.ContainsFunc(c.Listeners, func(l ListenerConfig) bool { return l.TLS != nil }) ||
+		slices.ContainsFunc(c.Groups, func(g GroupConfig) bool {
+			return slices.ContainsFunc(g.Backends, func(b BackendConfig) bool { return b.TLS != nil })
+		})
+	switch {
+	case !secure:
+		return 0
+	case c.TLSWorkers > 0:
+		return c.TLSWorkers
+	}
+	return max(1, c.Loops/2)
+}
 
 // keeper keeps certificates and keys of tickets up to date.
 type keeper struct {

@@ -20,3 +20,12 @@ func loopsAndProcessors(wanted int) (loops, processors int) {
 	}
 	return loops, loops + 1
 }
+
+// allowForHandshakes raises GOMAXPROCS by the number of threads that TLS handshakes run on, where the configuration has
+// any: a handshake under way keeps its processor, too. It is never lowered.
+func allowForHandshakes(c *proxy.Config) {
+	_, processors := loopsAndProcessors(c.Loops)
+	if n := processors + c.HandshakeThreads(); n > runtime.GOMAXPROCS(0) {
+		runtime.GOMAXPROCS(n)
+	}
+}

@@ -125,6 +125,14 @@ func TestArithmetic(t *testing.T) {
 	if loops, processors := loopsAndProcessors(0); loops != min(runtime.GOMAXPROCS(0), proxy.MaxLoops) || processors != loops+1 {
 		t.Errorf("%d loops, %d processors", loops, processors)
 	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	secure := proxy.Config{Loops: 4, Listeners: []proxy.ListenerConfig{{}, {TLS: &proxy.ListenerTLS{}}}}
+	if allowForHandshakes(&secure); runtime.GOMAXPROCS(0) != 7 {
+		t.Errorf("%d processors for 4 loops and 2 threads of handshakes", runtime.GOMAXPROCS(0))
+	}
+	if allowForHandshakes(&proxy.Config{Loops: 1, TLSWorkers: 9}); runtime.GOMAXPROCS(0) != 7 {
+		t.Errorf("%d processors after a smaller configuration", runtime.GOMAXPROCS(0))
+	}
 	for address, want := range map[string]string{"[::]:8080": "localhost:8080", "0.0.0.0:1": "localhost:1", "[::1]:2": "[::1]:2"} {
 		if got := forBrowser(netip.MustParseAddrPort(address)); got != want {
 			t.Errorf("%s for a browser is %s, want %s", address, got, want)

@@ -108,6 +108,7 @@ func (r *reloader) try(ctx context.Context) *reloadReport {
 	if err == nil {
 		config := configure(i, served.ListenerConfigs(i.Settings), groups, r.loops)
 		report.count(&config)
+		allowForHandshakes(&config)
 		err = r.server.Reload(config)
 	}
 	if err != nil {

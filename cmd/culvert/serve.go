@@ -79,6 +79,7 @@ func prepare(i *settings.Invocation, listeners []proxy.ListenerConfig, groups []
 	loops, processors := loopsAndProcessors(i.Settings.Limits.Loops)
 	runtime.GOMAXPROCS(processors)
 	p.config = configure(i, listeners, groups, loops)
+	allowForHandshakes(&p.config)
 	if p.descriptors, err = proxy.RaiseDescriptorLimit(); err != nil {
 		log.Warn().Err(err).Msg("the limit of descriptors stays as it is")
 	}
