@@ -238,7 +238,7 @@ They stand in sections, and mean what their flags do ([flags.md](flags.md)).
 var variableHelp = map[string]string{
 	"client": "the client's address, trusted proxies seen through", "client-port": "the port of whoever is connected",
 	"host": "the host as the client sent it, with its port", "host-name": "the host without a port", "port": "the listener's port",
-	"scheme": "`https` where a trusted proxy says so by X-Forwarded-Proto, else `http`", "uri": "the path and the query as they came", "path": "the path", "query": "the query, without the question mark",
+	"scheme": "`https` or `http`: what a trusted proxy says by X-Forwarded-Proto, else by which the client has come", "uri": "the path and the query as they came", "path": "the path", "query": "the query, without the question mark",
 	"method": "the method", "id": "the request's id, as in the access log",
 }
 
