@@ -81,6 +81,8 @@ type ClientOptions struct {
 	MinVersion, MaxVersion Version
 	// Protocols are offered by ALPN, best first.
 	Protocols []string
+	// KeyExchanges are all that are offered, the order aside; none: crypto/tls's own choice.
+	KeyExchanges []KeyExchange
 	// Sessions is how many sessions are remembered to be resumed; 0: none.
 	Sessions int
 	// Clock tells whether the server's certificate is valid; nil: the system's.
@@ -98,6 +100,9 @@ func NewClientConfig(o ClientOptions) (*Config, error) {
 	}
 	standard.ServerName, standard.RootCAs, standard.InsecureSkipVerify = o.ServerName, o.Authorities, o.AnyCertificate
 	standard.Time = o.Clock
+	for _, k := range o.KeyExchanges {
+		standard.CurvePreferences = append(standard.CurvePreferences, tls.CurveID(k))
+	}
 	for _, c := range o.Certificates {
 		standard.Certificates = append(standard.Certificates, c.standard)
 	}

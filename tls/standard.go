@@ -115,6 +115,7 @@ func (s *standard) info() Info {
 	return Info{
 		Version:          Version(state.Version),
 		Suite:            Suite(state.CipherSuite),
+		KeyExchange:      KeyExchange(state.CurveID),
 		Protocol:         state.NegotiatedProtocol,
 		ServerName:       state.ServerName,
 		Resumed:          state.DidResume,
