@@ -13,11 +13,17 @@ import (
 // MaxConcurrency is the most cycles under way of a ConnectPlan, and the most connections of a GetPlan.
 const MaxConcurrency = 65_536
 
+// errPlain is a plan of TLS handshakes with a target that is spoken to in the clear.
+var errPlain = errors.New("handshakes are to be made, and the target is not spoken to by TLS")
+
 // ConnectPlan says how connections are made: each cycle connects, upgrades, sends one message, compares its echo and
-// closes by the close handshake.
+// closes by the close handshake. Of a target by TLS, a cycle may be the handshake alone.
 type ConnectPlan struct {
 	// Size is the payload of the message in bytes, 1 to MaxSize.
 	Size int
+	// HandshakesOnly has a cycle connect, make its TLS handshake and close: nothing is asked, and Size means nothing. The
+	// latency is that to the end of the handshake.
+	HandshakesOnly bool
 	// Concurrency is the most cycles under way, 1 to MaxConcurrency; 0: one.
 	Concurrency int
 	// Loops is the number of event loops, 1 to MaxLoops; 0: one.
@@ -42,6 +48,9 @@ func (p *ConnectPlan) complete() error {
 	p.Concurrency, p.Loops = max(p.Concurrency, 1), max(p.Loops, 1)
 	if p.Timeout == 0 {
 		p.Timeout = defaultTimeout
+	}
+	if p.HandshakesOnly {
+		p.Size = 1
 	}
 	if err := checkSize(p.Size); err != nil {
 		return err
@@ -69,6 +78,9 @@ func Connects(ctx context.Context, target Target, p ConnectPlan) (Result, error)
 	if err := p.complete(); err != nil {
 		return Result{}, err
 	}
+	if p.HandshakesOnly && target.TLS == nil {
+		return Result{}, errPlain
+	}
 	var alive atomic.Int64
 	// Each loop has one tunnel more than it uses: one that has just ended is not dialed again on the spot.
 	stations, err := newStations(&target, p.Loops, p.Concurrency+p.Loops, &alive)
@@ -82,13 +94,17 @@ func Connects(ctx context.Context, target Target, p ConnectPlan) (Result, error)
 	}
 	for i, s := range stations {
 		j := newConnectJob(s, &p, i)
-		if err := s.do(func() { s.stream = newStream(p.Size, s.random); s.task = j }); err != nil {
+		begin := func() { s.stream, s.task, s.handshakesOnly = newStream(p.Size, s.random), j, p.HandshakesOnly }
+		if err := s.do(begin); err != nil {
 			return Result{}, err
 		}
 		m.jobs = append(m.jobs, j)
 	}
 	seconds, cpu := m.run(ctx)
 	r := m.result(p.Size, seconds, cpu)
+	if p.HandshakesOnly {
+		r.Bytes = 0
+	}
 	return r, errors.Join(r.err(), ctx.Err())
 }
 
@@ -119,6 +135,11 @@ func (j *connectJob) cycle(intended, now int64) {
 }
 
 func (j *connectJob) opened(t *tunnel, now int64) {
+	if j.station.handshakesOnly {
+		t.returned = now
+		t.finish(now + j.timeout)
+		return
+	}
 	j.station.loop.Wheel.Arm(&t.timer, t.began+j.timeout)
 	t.owe(now)
 	t.send()

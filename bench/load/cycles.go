@@ -75,14 +75,14 @@ func (c *cycles) start(now int64) {
 }
 
 func (c *cycles) begin(now int64) {
-	c.meter.begin(c.station.loop, now)
+	c.meter.begin(c.station, now)
 	if c.count != 0 {
 		c.bounded, c.budget = true, max(c.count, 0)
 	}
 }
 
 func (c *cycles) stop(now int64) {
-	c.meter.end(c.station.loop, now)
+	c.meter.end(c.station, now)
 	c.halt()
 	if n := len(c.waiting); n > 0 {
 		c.fail(uint64(n), errNotStarted)

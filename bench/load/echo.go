@@ -182,14 +182,14 @@ func (j *echoJob) start(now int64) {
 }
 
 func (j *echoJob) begin(now int64) {
-	j.meter.begin(j.station.loop, now)
+	j.meter.begin(j.station, now)
 	if j.messages != 0 {
 		j.bounded, j.budget = true, max(j.messages, 0)
 	}
 }
 
 func (j *echoJob) stop(now int64) {
-	j.meter.end(j.station.loop, now)
+	j.meter.end(j.station, now)
 	j.halt()
 	j.check()
 }

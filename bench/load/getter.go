@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +21,7 @@ type getPhase uint8
 const (
 	getIdle     getPhase = iota // no request is under way; there may be a connection
 	getDialing                  // the connection is being made for a request
+	getSecuring                 // its TLS handshake is under way
 	getAwaiting                 // the request was sent, the head of its answer is awaited
 	getReading                  // the head came, and some of the body
 )
@@ -28,7 +30,7 @@ const (
 // each, but looks when it fires. Owned by its station's loop.
 type getter struct {
 	job   *getJob
-	conn  *engine.Conn // nil: none
+	conn  engine.Connection // nil: none
 	timer engine.Timer
 	peer  netip.AddrPort // where it was dialed
 	phase getPhase
@@ -88,6 +90,9 @@ func (g *getter) Ready(_ engine.Side, r engine.Readiness) {
 	case g.phase == getDialing:
 		g.dialed(r)
 		return
+	case g.phase == getSecuring:
+		g.secured(r)
+		return
 	}
 	if r&engine.Readable != 0 {
 		g.receive()
@@ -96,15 +101,39 @@ func (g *getter) Ready(_ engine.Side, r engine.Readiness) {
 
 // dialed looks at what became of the dial.
 func (g *getter) dialed(r engine.Readiness) {
-	connected, err := g.conn.DialResult(r)
+	raw := g.conn.(*engine.Conn)
+	connected, err := raw.DialResult(r)
 	switch {
 	case err != nil:
 		g.fail(fmt.Errorf("connect to %s: %w", g.peer, err))
+	case connected && g.job.station.security != nil:
+		g.phase = getSecuring
+		end := g.job.station.secure(raw, g)
+		g.conn = end
+		end.Begin(nil)
 	case connected:
-		g.job.station.alive.Add(1)
-		g.job.dialed()
-		g.send()
+		g.connected()
 	}
+}
+
+// secured looks at what became of the TLS handshake.
+func (g *getter) secured(r engine.Readiness) {
+	if r&engine.Broken != 0 {
+		g.fail(g.at(g.fault()))
+		return
+	}
+	g.job.station.secured(g.conn.(*engine.Layered))
+	g.connected()
+	if g.conn != nil {
+		g.receive() // what came with the end of the handshake
+	}
+}
+
+// connected sends the request that the connection was made for.
+func (g *getter) connected() {
+	g.job.station.alive.Add(1)
+	g.job.dialed()
+	g.send()
 }
 
 // OnTimer implements engine.TimerHandler: the request that the timer was set for may be answered long since.
@@ -123,6 +152,8 @@ func (g *getter) at(err error) error {
 	switch g.phase {
 	case getDialing:
 		return fmt.Errorf("connect to %s: %w", g.peer, err)
+	case getSecuring:
+		return fmt.Errorf("TLS handshake with %s: %w", g.peer, err)
 	case getReading:
 		return fmt.Errorf("after %d of %d bytes: %w", g.arrived, g.job.size, err)
 	}
@@ -130,12 +161,7 @@ func (g *getter) at(err error) error {
 }
 
 // fault returns the error of a connection that failed.
-func (g *getter) fault() error {
-	if errno := g.conn.Err(); errno != 0 {
-		return errno
-	}
-	return errEarlyClose
-}
+func (g *getter) fault() error { return cmp.Or(faultOf(g.conn), errEarlyClose) }
 
 // receive takes what has come.
 func (g *getter) receive() {
@@ -250,7 +276,7 @@ func (g *getter) close(reset bool) {
 	if g.conn == nil {
 		return
 	}
-	if g.phase != getDialing {
+	if g.phase != getDialing && g.phase != getSecuring {
 		g.job.station.alive.Add(-1)
 	}
 	if reset {

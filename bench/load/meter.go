@@ -4,8 +4,6 @@ import (
 	"math"
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
-	"culvert/engine"
 )
 
 // meter counts what happens on one loop in the measured part, which is told by a message's intended send time. Owned
@@ -17,7 +15,10 @@ type meter struct {
 	connections        uint64 // that Gets made
 	latency, lateness  *hdr.Histogram
 	firstError         string
-	busyNanos          uint64 // of the loop, at begin and then from begin to end
+
+	// At begin, and then from begin to end: of the loop, and the station's TLS handshakes.
+	busyNanos, handshakes, resumed uint64
+	agreed                         agreement
 }
 
 func newMeter() meter {
@@ -46,23 +47,29 @@ func (m *meter) fail(messages uint64, err error) {
 	}
 }
 
-func (m *meter) begin(loop *engine.Loop, now int64) {
-	m.from, m.busyNanos = now, loop.Counters.BusyNanos
+func (m *meter) begin(s *station, now int64) {
+	m.from, m.busyNanos, m.handshakes, m.resumed = now, s.loop.Counters.BusyNanos, s.handshakes, s.resumed
 }
 
-func (m *meter) end(loop *engine.Loop, now int64) {
-	m.until, m.busyNanos = now, loop.Counters.BusyNanos-m.busyNanos
+func (m *meter) end(s *station, now int64) {
+	m.until, m.busyNanos = now, s.loop.Counters.BusyNanos-m.busyNanos
+	m.handshakes, m.resumed, m.agreed = s.handshakes-m.handshakes, s.resumed-m.resumed, s.agreed
 }
 
 // sum adds the meters of all loops up, for a measured part of so many seconds.
 func sum(meters []*meter, size int, seconds, cpu float64) Result {
-	r := Result{Seconds: seconds, GeneratorCPU: cpu}
+	r := Result{Seconds: seconds, GeneratorCPU: cpu, processors: processors()}
 	latency, lateness := newHistogram(), newHistogram()
 	for _, m := range meters {
 		r.Messages += m.messages
 		r.Errors += m.errors
 		r.Mismatches += m.mismatches
 		r.Connections += m.connections
+		r.Handshakes += m.handshakes
+		r.Resumed += m.resumed
+		if m.agreed.version != 0 {
+			r.Agreed = m.agreed.String()
+		}
 		latency.Merge(m.latency)
 		lateness.Merge(m.lateness)
 		if r.FirstError == "" {

@@ -35,6 +35,10 @@ type Result struct {
 	Errors, Mismatches uint64
 	// Connections is how many Gets made in the measured part.
 	Connections uint64
+	// Handshakes is how many of TLS succeeded in the measured part, Resumed how many of them took an earlier session up.
+	// Agreed is what the last one of all came to: "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519".
+	Handshakes, Resumed uint64
+	Agreed              string
 	// Seconds is the length of the measured part.
 	Seconds float64
 	// Latency is that of the messages counted.
@@ -44,6 +48,7 @@ type Result struct {
 	// GeneratorCPU is the CPU time of this process in the measured part, in seconds; LoopBusy the share of it that
 	// the busiest loop was not waiting.
 	GeneratorCPU, LoopBusy float64
+	processors             int // that it may use
 	// Limited says that the generator was the limit itself, and LimitedWhy why.
 	Limited    bool
 	LimitedWhy string
@@ -99,6 +104,9 @@ type resultJSON struct {
 	Errors            uint64  `json:"errors"`
 	Mismatches        uint64  `json:"mismatches"`
 	Connections       uint64  `json:"connections,omitempty"`
+	Handshakes        uint64  `json:"tls_handshakes,omitempty"`
+	Resumed           uint64  `json:"tls_resumed,omitempty"`
+	Agreed            string  `json:"tls,omitempty"`
 	Seconds           float64 `json:"seconds"`
 	MessagesPerSecond float64 `json:"messages_per_second"`
 	BytesPerSecond    float64 `json:"bytes_per_second"`
@@ -122,6 +130,7 @@ func (r Result) MarshalJSON() ([]byte, error) {
 	l := &r.Latency
 	return json.Marshal(resultJSON{
 		Messages: r.Messages, Bytes: r.Bytes, Errors: r.Errors, Mismatches: r.Mismatches, Connections: r.Connections, Seconds: r.Seconds,
+		Handshakes: r.Handshakes, Resumed: r.Resumed, Agreed: r.Agreed,
 		MessagesPerSecond: r.MessagesPerSecond(), BytesPerSecond: r.BytesPerSecond(),
 		LatencyMin: l.Min, LatencyP50: l.P50, LatencyP90: l.P90, LatencyP99: l.P99, LatencyP999: l.P999,
 		LatencyMax: l.Max, LatencyMean: l.Mean, SendLatenessP99: r.SendLateness.P99,
@@ -137,6 +146,8 @@ func (r *Result) judge() {
 		r.LimitedWhy = fmt.Sprintf("its own sends came late: 1 %% of them by more than %.1f ms", float64(r.SendLateness.P99)/1e6)
 	case r.LoopBusy > busyShare:
 		r.LimitedWhy = fmt.Sprintf("its busiest loop was busy for %.0f %% of the time", 100*r.LoopBusy)
+	case r.GeneratorCPU > busyShare*r.Seconds*float64(r.processors):
+		r.LimitedWhy = fmt.Sprintf("it used %.0f %% of the CPU time that it may have", 100*r.GeneratorCPU/(r.Seconds*float64(r.processors)))
 	}
 	r.Limited = r.LimitedWhy != ""
 }

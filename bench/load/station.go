@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,11 @@ type station struct {
 	dials   int // connections begun: the next one's address
 	alive   *atomic.Int64
 
+	security            *security // nil: in the clear
+	handshakesOnly      bool      // a tunnel is open when its handshake is over
+	handshakes, resumed uint64    // TLS handshakes that succeeded, and how many of them took an earlier session up
+	agreed              agreement // by the last one
+
 	requestBuffer []byte
 	scratch       [ws.MaxControlFrame]byte
 	head          http1.ResponseHead
@@ -48,15 +54,20 @@ func newStations(target *Target, loops, tunnels int, alive *atomic.Int64) ([]*st
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // never fails
 	salt := uint64(binary.LittleEndian.Uint32(seed[:])) << 32
+	security, err := newSecurity(target, loops)
+	if err != nil {
+		return nil, err
+	}
 	var stations []*station
 	for i := range loops {
 		loop, err := engine.NewLoop(engine.LoopOptions{Name: fmt.Sprintf("load %d", i), ReadBuffer: readBuffer})
 		if err != nil {
 			stopAll(stations)
+			security.stop() // once more where there was a station
 			return nil, err
 		}
 		seed[31] = byte(i)
-		s := &station{loop: loop, target: target, host: target.Addresses[0].String(), random: rand.New(rand.NewChaCha8(seed)), alive: alive, task: &resting{}}
+		s := &station{loop: loop, target: target, host: target.Addresses[0].String(), random: rand.New(rand.NewChaCha8(seed)), alive: alive, task: &resting{}, security: security}
 		s.dials = i * tunnels / loops // so that all addresses have their turn
 		loop.Start()
 		stations = append(stations, s)
@@ -70,10 +81,13 @@ func newStations(target *Target, loops, tunnels int, alive *atomic.Int64) ([]*st
 	return stations, nil
 }
 
-// stopAll ends the loops of the stations.
+// stopAll ends the loops of the stations, and what they share.
 func stopAll(stations []*station) {
 	for _, s := range stations {
 		_ = s.loop.Stop()
+	}
+	if len(stations) > 0 {
+		stations[0].security.stop()
 	}
 }
 
@@ -100,7 +114,7 @@ func (s *station) request(t *tunnel) []byte {
 }
 
 func (s *station) clientRequest(t *tunnel) ws.ClientRequest {
-	if t.phase == phaseDialing {
+	if t.phase <= phaseSecuring {
 		var random [16]byte
 		binary.LittleEndian.PutUint64(random[:], s.random.Uint64())
 		binary.LittleEndian.PutUint64(random[8:], s.random.Uint64())
@@ -157,6 +171,15 @@ func (*resting) opened(*tunnel, int64)      {}
 func (*resting) echoed(*tunnel, int, int64) {}
 func (*resting) record(int64, int64, bool)  {}
 func (*resting) ended(*tunnel, error)       {}
+
+// processors returns how many processors this process may use.
+func processors() int {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return runtime.NumCPU()
+	}
+	return min(set.Count(), runtime.GOMAXPROCS(0))
+}
 
 // processCPU returns the seconds of CPU that this process has used.
 func processCPU() float64 {

@@ -16,6 +16,8 @@ type Target struct {
 	Path string
 	// Sources are addresses to dial from, in turn; none: the kernel chooses.
 	Sources []netip.Addr
+	// TLS says how they are spoken to by TLS; nil: in the clear.
+	TLS *TLS
 }
 
 // check reports what is wrong with the target.
@@ -26,6 +28,11 @@ func (t *Target) check() error {
 	for _, address := range t.Addresses {
 		if !address.IsValid() || address.Port() == 0 {
 			return fmt.Errorf("%s is no address to connect to", address)
+		}
+	}
+	if t.TLS != nil {
+		if _, err := t.TLS.config(); err != nil {
+			return err
 		}
 	}
 	request := ws.ClientRequest{Host: t.Addresses[0].String(), Target: t.Path, Key: ws.NewKey([16]byte{})}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,6 +18,7 @@ type phase uint8
 const (
 	phaseOver      phase = iota // no connection: not yet, or not any more
 	phaseDialing                // the connection is being made; the timer runs
+	phaseSecuring               // its TLS handshake is under way; the timer runs
 	phaseUpgrading              // the request was sent, its answer is awaited; the timer runs
 	phaseOpen                   // messages may be sent
 	phaseClosing                // our close frame was sent, the peer's FIN is awaited; the timer runs
@@ -47,7 +49,7 @@ type task interface {
 // limit-1 they may be sent. Owned by its station's loop.
 type tunnel struct {
 	station *station
-	conn    *engine.Conn
+	conn    engine.Connection
 	timer   engine.Timer
 	peer    netip.AddrPort // where it was dialed
 	id      uint64
@@ -98,6 +100,9 @@ func (t *tunnel) Ready(_ engine.Side, r engine.Readiness) {
 	case t.phase == phaseDialing:
 		t.dialed(r)
 		return
+	case t.phase == phaseSecuring:
+		t.secured(r)
+		return
 	}
 	if r&engine.Writable != 0 && t.blocked {
 		t.blocked = false
@@ -122,34 +127,62 @@ func (t *tunnel) at(err error) error {
 	switch t.phase {
 	case phaseDialing:
 		return fmt.Errorf("connect to %s: %w", t.peer, err)
+	case phaseSecuring:
+		return fmt.Errorf("TLS handshake with %s: %w", t.peer, err)
 	case phaseUpgrading:
 		return fmt.Errorf("upgrade at %s: %w", t.peer, err)
 	}
 	return err
 }
 
-// dialed looks at what became of the dial, and asks for the upgrade.
+// dialed looks at what became of the dial, and has the connection secured or asks for the upgrade.
 func (t *tunnel) dialed(r engine.Readiness) {
-	connected, err := t.conn.DialResult(r)
+	raw := t.conn.(*engine.Conn)
+	connected, err := raw.DialResult(r)
 	switch {
 	case err != nil:
 		t.end(t.at(err))
+	case connected && t.station.security != nil:
+		t.phase = phaseSecuring
+		end := t.station.secure(raw, t)
+		t.conn = end
+		end.Begin(nil)
 	case connected:
-		request := t.station.request(t)
-		t.phase = phaseUpgrading
-		if n, status := t.conn.Write(request); n < len(request) || status == engine.StatusFailed {
-			t.end(t.at(t.fault()))
-		}
+		t.upgrade()
 	}
 }
 
-// fault returns the error of a connection that failed.
-func (t *tunnel) fault() error {
-	if errno := t.conn.Err(); errno != 0 {
-		return errno
+// secured looks at what became of the TLS handshake.
+func (t *tunnel) secured(r engine.Readiness) {
+	if r&engine.Broken != 0 {
+		t.end(t.at(t.fault()))
+		return
 	}
-	return errPeerClosed
+	t.station.secured(t.conn.(*engine.Layered))
+	if t.station.handshakesOnly {
+		t.phase = phaseOpen
+		t.station.alive.Add(1)
+		t.station.task.opened(t, engine.Monotonic())
+		return
+	}
+	if t.upgrade() {
+		t.receive() // what came with the end of the handshake
+	}
 }
+
+// upgrade asks for the upgrade, and tells whether there is still a connection.
+func (t *tunnel) upgrade() bool {
+	request := t.station.request(t)
+	t.phase = phaseUpgrading
+	if n, status := t.conn.Write(request); n < len(request) || status == engine.StatusFailed {
+		t.end(t.at(t.fault()))
+		return false
+	}
+	return true
+}
+
+// fault returns the error of a connection that failed.
+func (t *tunnel) fault() error { return cmp.Or(faultOf(t.conn), errPeerClosed) }
 
 // owe allows one more message, which was to be sent at intended.
 func (t *tunnel) owe(intended int64) {
@@ -251,6 +284,13 @@ func (t *tunnel) close(deadline int64) {
 		t.end(t.fault())
 		return
 	}
+	t.phase = phaseClosing
+	t.station.loop.Wheel.Arm(&t.timer, deadline)
+}
+
+// finish says that nothing more comes from us, where there is no tunnel to be closed, and waits until the deadline at most.
+func (t *tunnel) finish(deadline int64) {
+	t.conn.Finish()
 	t.phase = phaseClosing
 	t.station.loop.Wheel.Arm(&t.timer, deadline)
 }
