@@ -10,15 +10,31 @@ import (
 // handshakesAtOnce is more than there can be on all loops together: none has to wait for another.
 const handshakesAtOnce = MaxConcurrency + MaxTunnels
 
+// What may be asked for by name.
+type (
+	// TLSVersion is a version of the protocol.
+	TLSVersion = tls.Version
+	// KeyExchange is how the secret of a connection is agreed upon.
+	KeyExchange = tls.KeyExchange
+)
+
+// The versions and key exchanges that may be asked for.
+const (
+	TLS12          = tls.Version12
+	TLS13          = tls.Version13
+	X25519         = tls.X25519
+	X25519MLKEM768 = tls.X25519MLKEM768
+)
+
 // TLS says how a target is spoken to by TLS. Whatever certificate it shows is accepted, but not its signature: that is
 // verified, as by every client.
 type TLS struct {
 	// ServerName is the name that is asked for (SNI); "": none.
 	ServerName string
 	// Version is the only one that is offered; 0: the newest that both speak, from 1.2 on.
-	Version tls.Version
-	// KeyExchanges are all that are offered; none: what crypto/tls would offer.
-	KeyExchanges []tls.KeyExchange
+	Version TLSVersion
+	// KeyExchange is the only one that is offered; 0: what crypto/tls would offer.
+	KeyExchange KeyExchange
 	// Resume takes up an earlier session whenever there is one; else every handshake is a full one.
 	Resume bool
 }
@@ -28,7 +44,10 @@ const sessions = 16
 
 func (o *TLS) config() (*tls.Config, error) {
 	options := tls.ClientOptions{
-		ServerName: o.ServerName, AnyCertificate: true, MinVersion: o.Version, MaxVersion: o.Version, KeyExchanges: o.KeyExchanges,
+		ServerName: o.ServerName, AnyCertificate: true, MinVersion: o.Version, MaxVersion: o.Version,
+	}
+	if o.KeyExchange != 0 {
+		options.KeyExchanges = []tls.KeyExchange{o.KeyExchange}
 	}
 	if o.Resume {
 		options.Sessions = sessions

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"culvert/bench/echo"
-	ctls "culvert/tls"
 )
 
 // shown is the certificate of all servers of the tests.
@@ -68,7 +67,7 @@ func secured(t *testing.T, plain Target, change func(*tls.Config)) Target {
 
 // TestEveryEchoIsCountedByTLS sends a known number of messages of sizes around every limit, those of records included.
 func TestEveryEchoIsCountedByTLS(t *testing.T) {
-	for _, version := range []ctls.Version{ctls.Version12, ctls.Version13} {
+	for _, version := range []TLSVersion{TLS12, TLS13} {
 		target := secured(t, backend(t, echo.Options{}), nil)
 		target.TLS.Version = version
 		fleet := open(t, target, FleetOptions{Tunnels: 5, Loops: 2})
@@ -99,11 +98,11 @@ func TestHandshakesAreCounted(t *testing.T) {
 		only    bool
 		agreed  string
 	}{
-		{TLS{KeyExchanges: []ctls.KeyExchange{ctls.X25519}}, false, "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519"},
-		{TLS{KeyExchanges: []ctls.KeyExchange{ctls.X25519MLKEM768}}, false, "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519MLKEM768"},
-		{TLS{Version: ctls.Version12}, false, "TLS 1.2, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, X25519"},
+		{TLS{KeyExchange: X25519}, false, "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519"},
+		{TLS{KeyExchange: X25519MLKEM768}, false, "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519MLKEM768"},
+		{TLS{Version: TLS12}, false, "TLS 1.2, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, X25519"},
 		{TLS{Resume: true}, false, "TLS 1.3, "},
-		{TLS{Resume: true, Version: ctls.Version12}, false, "TLS 1.2, "},
+		{TLS{Resume: true, Version: TLS12}, false, "TLS 1.2, "},
 		{TLS{}, true, "TLS 1.3, "},
 	} {
 		c.options.ServerName, target.TLS = "bench.test", &c.options
@@ -206,9 +205,9 @@ func TestWhatIsNoTLSIsSaid(t *testing.T) {
 	plain := backend(t, echo.Options{})
 	plain.TLS = &TLS{}
 	other := secured(t, plain, func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP256} })
-	other.TLS.KeyExchanges = []ctls.KeyExchange{ctls.X25519MLKEM768}
+	other.TLS.KeyExchange = X25519MLKEM768
 	older := secured(t, plain, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
-	older.TLS.Version = ctls.Version13
+	older.TLS.Version = TLS13
 	for _, c := range []struct {
 		target Target
 		want   string

@@ -27,7 +27,7 @@ func (c *connectCommand) Run(p *program) error {
 	if err := checkDescriptors(c.Concurrency); err != nil {
 		return err
 	}
-	prepare(c.Loops)
+	prepare(c.Loops, c.secure())
 	line := p.startLine()
 	result, err := load.Connects(p.ctx, c.target(), load.ConnectPlan{
 		Size: c.Size, Concurrency: c.Concurrency, Loops: c.Loops, Rate: float64(c.Rate), Count: c.Count,

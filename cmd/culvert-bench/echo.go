@@ -27,7 +27,7 @@ func (c *echoCommand) Run(p *program) error {
 	if err := checkDescriptors(c.Tunnels); err != nil {
 		return err
 	}
-	prepare(c.Loops)
+	prepare(c.Loops, c.secure())
 	line := p.startLine()
 	fleet, err := load.Open(p.ctx, c.target(), c.options(line.opening))
 	if err != nil {

@@ -27,7 +27,7 @@ func (c *getCommand) Run(p *program) error {
 	if err := checkDescriptors(c.Connections); err != nil {
 		return err
 	}
-	prepare(c.Loops)
+	prepare(c.Loops, c.secure())
 	line := p.startLine()
 	result, err := load.Gets(p.ctx, c.target(), load.GetPlan{
 		Size: c.Size, Connections: c.Connections, Loops: c.Loops, Rate: float64(c.Rate), Count: c.Count,

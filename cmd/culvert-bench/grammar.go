@@ -28,16 +28,6 @@ type grammar struct {
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
-// addressFlags say where connections go.
-type addressFlags struct {
-	Target []netip.AddrPort `required:"" placeholder:"ADDRESS" allowed:"an address and a port, such as 127.0.0.1:8080 or [::1]:8080" help:"Connect to this proxy or backend; repeatable, then in turn."`
-	Source []netip.Addr     `placeholder:"ADDRESS" allowed:"addresses of this machine, such as 127.0.0.2" help:"Connect from here, in turn; repeatable. Each address has ports of its own."`
-}
-
-func (f *addressFlags) target() load.Target {
-	return load.Target{Addresses: f.Target, Sources: f.Source}
-}
-
 // targetFlags say where the tunnels go.
 type targetFlags struct {
 	addressFlags
@@ -56,7 +46,7 @@ func (f *targetFlags) AfterApply() error {
 	if !strings.HasPrefix(f.Path, "/") || strings.ContainsFunc(f.Path, func(r rune) bool { return !visible(r) }) {
 		return &settings.Error{Flag: "path", Text: f.Path, Reason: "not a path that begins with / and is visible ASCII"}
 	}
-	return nil
+	return f.addressFlags.AfterApply()
 }
 
 // fleetFlags say how tunnels are opened.
@@ -79,18 +69,10 @@ type outputFlags struct {
 func newParser(g *grammar) (*kong.Kong, error) {
 	return kong.New(g, slices.Concat(settings.Mappers(), []kong.Option{
 		kong.Name("culvert-bench"),
-		kong.TypeMapper(reflect.TypeFor[[]netip.AddrPort](), settings.Many(readTarget)),
+		kong.TypeMapper(reflect.TypeFor[[]endpoint](), settings.Many(readEndpoint)),
 		kong.TypeMapper(reflect.TypeFor[netip.AddrPort](), settings.One(readListen)),
 		kong.TypeMapper(reflect.TypeFor[[]netip.Addr](), settings.Many(readSource)),
 	})...)
-}
-
-func readTarget(text string) (netip.AddrPort, error) {
-	address, err := readListen(text)
-	if err == nil && address.Port() == 0 {
-		return address, errors.New("nobody listens on port 0")
-	}
-	return address, err
 }
 
 func readListen(text string) (netip.AddrPort, error) {
@@ -137,6 +119,7 @@ const (
   culvert-bench echo --target 127.0.0.1:8080 --tunnels 1000 --rate 5000 --json
   culvert-bench idle --target 127.0.0.1:8080 --tunnels 10000 --hold 60s
   culvert-bench connect --target 127.0.0.1:8080 --concurrency 16
+  culvert-bench connect --target wss://127.0.0.1:8443 --server-name example.com --resume
   culvert-bench get --target 127.0.0.1:8080 --connections 16 --size 1MiB
   culvert-bench help [command]
 

@@ -27,7 +27,7 @@ func (c *idleCommand) Run(p *program) error {
 	if err := checkDescriptors(c.Tunnels); err != nil {
 		return err
 	}
-	prepare(c.Loops)
+	prepare(c.Loops, c.secure())
 	line := p.startLine()
 	began := time.Now()
 	fleet, err := load.Open(p.ctx, c.target(), c.options(line.opening))

@@ -129,8 +129,14 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// prepare gives the process processors for so many loops, one more than them: a loop keeps its own while it waits.
-func prepare(loops int) { runtime.GOMAXPROCS(loops + 1) }
+// prepare gives the process processors for so many loops, one more than them: a loop keeps its own while it waits. With
+// TLS there is a worker for each as well.
+func prepare(loops int, secure bool) {
+	if secure {
+		loops *= 2
+	}
+	runtime.GOMAXPROCS(loops + 1)
+}
 
 // checkDescriptors tells whether the process may have that many sockets at a time.
 func checkDescriptors(sockets int) error {

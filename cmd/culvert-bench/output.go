@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -16,16 +15,16 @@ import (
 
 // report is what a command prints: as it stands with --json, else as a table.
 type report struct {
-	Command       string           `json:"command"`
-	Targets       []netip.AddrPort `json:"targets"`
-	Tunnels       int              `json:"tunnels,omitempty"`
-	Concurrency   int              `json:"concurrency,omitempty"`
-	Connections   int              `json:"connections,omitempty"`
-	SizeBytes     int              `json:"size_bytes,omitempty"`
-	InFlight      int              `json:"in_flight,omitempty"`
-	RatePerSecond int              `json:"rate_per_second,omitempty"`
-	Result        *load.Result     `json:"result,omitempty"`
-	Held          *heldReport      `json:"held,omitempty"`
+	Command       string       `json:"command"`
+	Targets       []endpoint   `json:"targets"`
+	Tunnels       int          `json:"tunnels,omitempty"`
+	Concurrency   int          `json:"concurrency,omitempty"`
+	Connections   int          `json:"connections,omitempty"`
+	SizeBytes     int          `json:"size_bytes,omitempty"`
+	InFlight      int          `json:"in_flight,omitempty"`
+	RatePerSecond int          `json:"rate_per_second,omitempty"`
+	Result        *load.Result `json:"result,omitempty"`
+	Held          *heldReport  `json:"held,omitempty"`
 }
 
 // heldReport is what became of tunnels that were held.
@@ -77,6 +76,13 @@ func writeResult(w io.Writer, r report) {
 	}
 	writeRow(w, "load", load)
 	writeRow(w, what, fmt.Sprintf("%s in %.2f s, %s/s", grouped(int(result.Messages)), result.Seconds, grouped(int(result.MessagesPerSecond()))))
+	if result.Agreed != "" {
+		shaken := result.Agreed
+		if result.Handshakes > 0 {
+			shaken = fmt.Sprintf("%s handshakes, %s resumed; %s", grouped(int(result.Handshakes)), grouped(int(result.Resumed)), shaken)
+		}
+		writeRow(w, "TLS", shaken)
+	}
 	writeRow(w, "payload", fmt.Sprintf("%.2f MB/s %s", result.BytesPerSecond()/1e6, ways))
 	l := &result.Latency
 	for _, row := range []struct {
