@@ -15,14 +15,14 @@ func (x *exchange) readHead() {
 	w := &x.shard.loop.Workspace
 	for x.clientReadable && x.state == exchangeReadingHead && !x.hasEarly() {
 		n, status := x.client.Read(w.ReadBuffer())
-		switch status {
-		case engine.StatusBlocked:
+		switch {
+		case status == engine.StatusBlocked:
 			x.clientReadable = false
-		case engine.StatusEOF:
-			x.headCut()
-			return
-		case engine.StatusFailed:
+		case status == engine.StatusFailed:
 			x.clientGone()
+			return
+		case status == engine.StatusEOF && n == 0: // else the next read finds it again, behind what has come
+			x.headCut()
 			return
 		}
 		if n > 0 {
