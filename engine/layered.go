@@ -282,9 +282,13 @@ func (s *Layered) Reset() {
 	s.Strip().Reset()
 }
 
-// Close implements End.
+// Close implements End. A peer that was told by the transport why, or has not taken yet what was pending, is lingered for.
 func (s *Layered) Close() {
 	if s.conn.Closed() {
+		return
+	}
+	if s.flags&layeredLost == 0 && s.transport.Failed() {
+		s.Reset()
 		return
 	}
 	if s.transport.Established() && s.flags&layeredLost == 0 {
