@@ -139,7 +139,7 @@ func (a *accessLog) tunnelEnd(t *tunnel, o engine.Outcome, now int64) {
 	a.client(e, t.record.client)
 	e.Str("host", t.record.host()).Str("uri", t.record.uri()).Int("status", 101)
 	a.backend(e, t.record.backend)
-	a.outcome(e, o, t.detail())
+	a.outcome(e, o, t.detail(o.Reason))
 	e.Float64("duration_ms", millis(t.record.opened, now))
 	for side, key := range [...]string{engine.SideClient: "from_client", engine.SideBackend: "from_backend"} {
 		scanner := &t.stages[side].scanner

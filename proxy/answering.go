@@ -60,7 +60,9 @@ func (x *exchange) readAnswer() {
 		case engine.StatusEOF:
 			x.refuse(EndBackendClosed, engine.SideBackend)
 		case engine.StatusFailed:
-			x.refuse(engine.BrokenReason(engine.SideBackend, x.backend.Fault()), engine.SideBackend)
+			reason := engine.BrokenReason(engine.SideBackend, x.backend.Fault())
+			x.record.detail = transportDetail(reason, [2]engine.End{x.client, x.backend})
+			x.refuse(reason, engine.SideBackend)
 		}
 	}
 }

@@ -278,8 +278,18 @@ func (x *exchange) letGo() {
 	}
 }
 
-// clientGone: the client left before its answer, or before it said anything.
+// clientGone: the client left before its answer, or before it said anything; or it broke the rules of what its
+// connection goes through, which is told also where no request has begun.
 func (x *exchange) clientGone() {
+	if t := transportOf(x.client); t != nil && t.Failed() {
+		x.record.detail = t.detail()
+		if x.record.received > 0 {
+			x.record.status = statusOf(engine.EndClientTransport)
+		}
+		x.client.Close()
+		x.finish(engine.EndClientTransport, engine.SideClient)
+		return
+	}
 	if x.record.received == 0 {
 		x.drop(x.silence(), engine.SideClient)
 		return

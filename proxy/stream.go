@@ -109,14 +109,14 @@ func (t *tunnel) String() string {
 		t.record.backend.name(), t.relay.Bytes(engine.SideClient), t.relay.Bytes(engine.SideBackend))
 }
 
-// detail names the violation that ended the tunnel, if one did.
-func (t *tunnel) detail() string {
+// detail names the violation that ended the tunnel for this reason, if one did.
+func (t *tunnel) detail(reason engine.EndReason) string {
 	for side := range t.stages {
 		if v := t.stages[side].scanner.Violation(); v != ws.NoViolation {
 			return v.String()
 		}
 	}
-	return ""
+	return transportDetail(reason, t.relay.Ends())
 }
 
 // closeCode returns the code of the close frame that went by; ok is false when there was none.

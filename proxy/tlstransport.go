@@ -130,3 +130,13 @@ func (t *tlsTransport) detail() string {
 	}
 	return e.Cause.String()
 }
+
+// transportDetail says how the transport below one of two ends is broken, where that is the reason of their end.
+func transportDetail(reason engine.EndReason, ends [2]engine.End) string {
+	for side, broken := range [2]engine.EndReason{engine.SideClient: engine.EndClientTransport, engine.SideBackend: engine.EndBackendTransport} {
+		if t := transportOf(ends[side]); reason == broken && t != nil {
+			return t.detail()
+		}
+	}
+	return ""
+}

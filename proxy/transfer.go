@@ -163,6 +163,9 @@ func (t *transfer) RelayOver(r *engine.Relay, o engine.Outcome) {
 	if o.Reason == EndBodyTooLarge {
 		h.counters.limits[limitBody]++
 	}
+	if detail := transportDetail(o.Reason, r.Ends()); detail != "" {
+		x.record.detail = detail
+	}
 	for _, fault := range []http1.Reason{t.request.fault, t.answer.fault} {
 		if fault != http1.ReasonNone {
 			x.record.detail = fault.String()
