@@ -31,7 +31,8 @@ func hostileTests() []hostileTest {
 			tests = append(tests, c.tests()...)
 		}
 	}
-	return slices.Concat(tests, frameTests(), upgradeTests(), deadlineTests(), backendTests(), bodyTests(), endingTests(), extraTests(), proxyTests())
+	return slices.Concat(tests, frameTests(), upgradeTests(), deadlineTests(), backendTests(), bodyTests(), endingTests(), extraTests(), proxyTests(),
+		plainOnTLSTests(), recordTests(), stopTests(), nameTests(), secureExtraTests())
 }
 
 // TestHostile runs every hostile input whose capability exists, and fails when docs/hostile.md tells otherwise.

@@ -44,6 +44,8 @@ type childSettings struct {
 	Timeouts proxy.Timeouts
 	// KeepAliveRequests is how many requests one client connection may carry. 0: the default.
 	KeepAliveRequests int
+	// TLS makes the listener an HTTPS one.
+	TLS *proxy.ListenerTLS
 	// AccessLog has the access log written to the parent; without it the lines are made and thrown away.
 	AccessLog bool
 }
@@ -76,6 +78,7 @@ func runChild(text string) error {
 		Loops: settings.Loops, Policy: proxy.Policy{Timeouts: settings.Timeouts, KeepAliveRequests: settings.KeepAliveRequests},
 	}
 	config.Listeners, config.Groups = proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, backends)
+	config.Listeners[0].TLS = settings.TLS
 	logs := proxy.Logs{Error: zerolog.New(os.Stderr), Access: io.Discard}
 	if settings.AccessLog {
 		logs.Access = os.Stdout

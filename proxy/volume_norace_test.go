@@ -13,4 +13,8 @@ const (
 	residentGrowth = 8 << 20
 	// largestMessage is the largest message, in bytes, that real libraries send.
 	largestMessage = 4 << 20
+	// stopsPerByte is how often a handshake stops at each of its bytes, in each way.
+	stopsPerByte = 6
+	// tinyRecords is how many records of one byte a message comes in.
+	tinyRecords = 1 << 20
 )

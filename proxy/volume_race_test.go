@@ -14,4 +14,8 @@ const (
 	residentGrowth = 64 << 20
 	// largestMessage is the largest message, in bytes, that real libraries send.
 	largestMessage = 256 << 10
+	// stopsPerByte is how often a handshake stops at each of its bytes, in each way.
+	stopsPerByte = 1
+	// tinyRecords is how many records of one byte a message comes in.
+	tinyRecords = 32 << 10
 )
