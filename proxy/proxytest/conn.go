@@ -33,6 +33,8 @@ type Conn struct {
 	// In a script the test cannot be ended at once, and failures after the test's end are of no interest.
 	background, closing func() bool
 
+	held int // the proxy's descriptor, once UntilRead has found it; 0: not looked for
+
 	mu       sync.Mutex
 	received []byte
 	taken    int   // how much of received the test has taken
