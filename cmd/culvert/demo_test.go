@@ -41,6 +41,24 @@ func TestDemoInABrowser(t *testing.T) {
 	p.wantStatus(exitOK)
 }
 
+// TestDemoInABrowserByHTTPS: the same page, whose WebSockets are secure then.
+func TestDemoInABrowserByHTTPS(t *testing.T) {
+	p := start(t, nil, "demo", "--tls", "--tls-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	page(t, p)
+	found := regexp.MustCompile(`(?m)^  secure +(https://\S+)$`).FindStringSubmatch(p.output())
+	if found == nil {
+		t.Fatalf("the guide names no HTTPS listener:\n%s", p.output())
+	}
+	var seen demotest.Seen
+	t.Run("page", func(t *testing.T) { seen = demotest.Exercise(t, found[1]+"/") })
+	if seen.ForwardedFor != "127.0.0.1" || len(seen.Backends) != 3 {
+		t.Errorf("the page shows %+v", seen)
+	}
+	t.Logf("round trip: %s", seen.RoundTrip)
+	p.signal(syscall.SIGINT)
+	p.wantStatus(exitOK)
+}
+
 // TestDemoByHTTPS: the guide names the HTTPS listener and says what is odd about its certificate. Where its port is taken,
 // it has another.
 func TestDemoByHTTPS(t *testing.T) {

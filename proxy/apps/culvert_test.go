@@ -28,7 +28,8 @@ const patience = 60 * time.Second
 type culvert struct {
 	t       *testing.T
 	command *exec.Cmd
-	address string // of its listener
+	address string // of its plain listener
+	secure  string // of its HTTPS listener, if it has one
 	admin   string
 
 	mu     sync.Mutex
@@ -41,7 +42,7 @@ type logLine map[string]any
 // lookAtSources has the go command know what the program is made of: it keeps the result of a test until the test itself
 // or a file that it has looked at changes, and does not see that one is built and run.
 var lookAtSources = sync.OnceValue(func() error {
-	for _, folder := range []string{"cmd", "engine", "proxy"} {
+	for _, folder := range []string{"cmd", "engine", "proxy", "tls"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", folder), func(string, fs.DirEntry, error) error { return nil })
 		if err != nil {
 			return err
@@ -89,7 +90,7 @@ func startCulvert(t *testing.T, backends []string, settings ...string) *culvert 
 		t.Fatal("the program never said that it is ready")
 	}
 	listeners, _ := line["listeners"].([]any)
-	c.address, c.admin = fmt.Sprint(listeners[0]), fmt.Sprint(line["admin"])
+	c.address, c.secure, c.admin = fmt.Sprint(listeners[0]), fmt.Sprint(listeners[len(listeners)-1]), fmt.Sprint(line["admin"])
 	return c
 }
 

@@ -1,6 +1,7 @@
 package apps
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -258,4 +259,14 @@ func TestCurlDoesNotSendABodyThatIsRefused(t *testing.T) {
 			t.Errorf("%d bytes: curl says %q, want %q", size, said, want)
 		}
 	}
+}
+
+// failingCurl runs curl, which has to fail, and returns what it says.
+func failingCurl(ctx context.Context, t *testing.T, arguments ...string) string {
+	t.Helper()
+	said, err := exec.CommandContext(ctx, findCurl(t), arguments...).CombinedOutput()
+	if err == nil {
+		t.Errorf("curl has not failed: %q", said)
+	}
+	return string(said)
 }

@@ -65,6 +65,7 @@ func NewBrowser(t testing.TB) *Browser {
 		chromedp.ExecPath(findBrowser(t)),
 		chromedp.UserDataDir(t.TempDir()),
 		chromedp.WindowSize(1280, 900),
+		chromedp.Flag("ignore-certificate-errors", true), // those of the pages under test were made for the test
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
