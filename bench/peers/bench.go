@@ -43,9 +43,17 @@ type Bench struct {
 	contenders []Contender
 	cpus       []int // those of this process before anything was placed
 	backends   map[string]*backend
-	proxies    map[string]*proxy
+	proxies    map[proxyKey]*proxy
 	children   []*process // all that run
 	processors int        // GOMAXPROCS before
+
+	certificates map[keyKind]*certificate
+}
+
+// proxyKey names a running proxy: there is one for each kind of certificate.
+type proxyKey struct {
+	contender string
+	key       keyKind
 }
 
 // backend is an echo server in a process of its own.
@@ -56,7 +64,10 @@ type backend struct {
 
 // Open checks that all programs are there and places this process on its CPU.
 func Open(o Options) (*Bench, error) {
-	b := &Bench{options: o, paths: map[string]string{}, backends: map[string]*backend{}, proxies: map[string]*proxy{}}
+	b := &Bench{
+		options: o, paths: map[string]string{}, backends: map[string]*backend{}, proxies: map[proxyKey]*proxy{},
+		certificates: map[keyKind]*certificate{},
+	}
 	for _, c := range Contenders() {
 		if o.Contenders != nil && !o.Contenders.MatchString(c.Name) {
 			continue
@@ -171,25 +182,32 @@ func (b *Bench) backend(ctx context.Context, contender string) (*backend, error)
 	return b.backends[contender], nil
 }
 
-// proxy returns the running process of a contender, started when it is asked for first.
-func (b *Bench) proxy(ctx context.Context, c Contender) (*proxy, error) {
-	if running := b.proxies[c.Name]; running != nil {
+// proxy returns the running process of a contender, started when it is asked for first: with an HTTPS listener beside
+// the plain one where there is a kind of certificate.
+func (b *Bench) proxy(ctx context.Context, c Contender, key keyKind) (*proxy, error) {
+	if running := b.proxies[proxyKey{c.Name, key}]; running != nil {
 		return running, running.running()
 	}
-	p, err := b.freshProxy(ctx, c)
+	p, err := b.freshProxy(ctx, c, key)
 	if err == nil {
-		b.proxies[c.Name] = p
+		b.proxies[proxyKey{c.Name, key}] = p
 	}
 	return p, err
 }
 
 // freshProxy starts one more process of a contender.
-func (b *Bench) freshProxy(ctx context.Context, c Contender) (*proxy, error) {
+func (b *Bench) freshProxy(ctx context.Context, c Contender, key keyKind) (*proxy, error) {
 	server, err := b.backend(ctx, c.Name)
 	if err != nil {
 		return nil, err
 	}
-	return b.startProxy(ctx, c, launch{backend: server.address, cpus: b.proxyCPUs()})
+	l := launch{backend: server.address, cpus: b.proxyCPUs()}
+	if key != noKey {
+		if l.certificate, err = b.certificate(key); err != nil {
+			return nil, err
+		}
+	}
+	return b.startProxy(ctx, c, l)
 }
 
 // programs returns the versions of all that is compared.

@@ -29,15 +29,17 @@ func TestConfigurationsAreAcceptedByTheirPrograms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			configuration := sampleConfiguration(t, c.Tuned)
-			file, err := configuration.write(c.Program)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := exec.Command(path, words(file, configuration.Folder)...).CombinedOutput()
-			// A warning is a line about the configuration too.
-			if said := withoutUser(string(out)); err != nil || said != "" {
-				t.Errorf("%v: %s", err, said)
+			for _, key := range []keyKind{noKey, keyP256, keyRSA} {
+				configuration := sampleConfiguration(t, c.Tuned, key)
+				file, err := configuration.write(c.Program)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, err := exec.Command(path, words(file, configuration.Folder)...).CombinedOutput()
+				// A warning is a line about the configuration too.
+				if said := withoutUser(string(out)); err != nil || said != "" {
+					t.Errorf("key %q: %v: %s", key, err, said)
+				}
 			}
 		})
 	}
@@ -49,10 +51,19 @@ func withoutUser(text string) string {
 	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, `the "user" directive makes sense only`) }), "\n")
 }
 
-func sampleConfiguration(t *testing.T, tuned bool) configuration {
+func sampleConfiguration(t *testing.T, tuned bool, key keyKind) configuration {
 	t.Helper()
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	c, err := newConfiguration(netip.AddrPortFrom(loopback, 20001), netip.AddrPortFrom(loopback, 20002), tuned, t.TempDir())
+	p := &proxy{contender: Contender{Tuned: tuned}, address: netip.AddrPortFrom(loopback, 20001), folder: t.TempDir()}
+	l := launch{backend: netip.AddrPortFrom(loopback, 20002)}
+	if key != noKey {
+		var err error
+		if l.certificate, err = makeCertificate(t.TempDir(), key); err != nil {
+			t.Fatal(err)
+		}
+		p.secure = netip.AddrPortFrom(loopback, 20003)
+	}
+	c, err := newConfiguration(p, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,11 +73,11 @@ func sampleConfiguration(t *testing.T, tuned bool) configuration {
 // What the two variants of a peer differ in is what claims rest on.
 func TestTuningIsWhatDistinguishesTheVariants(t *testing.T) {
 	for program, tuning := range map[string][]string{
-		ProgramNginx:   {"proxy_buffer_size 64k;", "proxy_buffers 4 64k;", "reuseport backlog=4096;", "proxy_buffering off;"},
+		ProgramNginx:   {"proxy_buffer_size 64k;", "proxy_buffers 4 64k;", "20001 reuseport backlog=4096;", "ssl reuseport backlog=4096;", "ssl_session_cache shared:", "proxy_buffering off;"},
 		ProgramHAProxy: {"tune.bufsize 65536\n", "option splice-auto\n", "maxpipes 64\n", "http-reuse always\n"},
 	} {
 		for _, tuned := range []bool{false, true} {
-			text, err := sampleConfiguration(t, tuned).render(program)
+			text, err := sampleConfiguration(t, tuned, keyP256).render(program)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +86,7 @@ func TestTuningIsWhatDistinguishesTheVariants(t *testing.T) {
 					t.Errorf("%s, tuned %v: %q in it is %v", program, tuned, words, got)
 				}
 			}
-			for _, words := range []string{"127.0.0.1:20001", "127.0.0.1:20002"} {
+			for _, words := range []string{"127.0.0.1:20001", "127.0.0.1:20002", "127.0.0.1:20003 ssl"} {
 				if !strings.Contains(string(text), words) {
 					t.Errorf("%s, tuned %v: no %s", program, tuned, words)
 				}
@@ -87,7 +98,7 @@ func TestTuningIsWhatDistinguishesTheVariants(t *testing.T) {
 // Kept connections are for ordinary requests, in both variants and as long as Culvert's; tunnels know nothing of them.
 func TestNginxKeepsTheConnectionsOfRequests(t *testing.T) {
 	for _, tuned := range []bool{false, true} {
-		text, err := sampleConfiguration(t, tuned).render(ProgramNginx)
+		text, err := sampleConfiguration(t, tuned, noKey).render(ProgramNginx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,9 +143,15 @@ func TestPeersTellTheirVersions(t *testing.T) {
 
 func TestCulvertsCommandLineEndsWithWhatWasGiven(t *testing.T) {
 	address := netip.MustParseAddrPort("127.0.0.1:1")
-	words := culvertWords("culvert", address, address, address, 2, []string{"--read-buffer", "4KiB"})
-	line := strings.Join(words, " ")
-	for _, want := range []string{"culvert run ", "--loops 2", "--access-log off", "--idle-timeout 1h", "--keep-alive-requests 1000000"} {
+	p := &proxy{address: address, secure: address, admin: address}
+	l := launch{backend: address, loops: 2, extra: []string{"--read-buffer", "4KiB"}}
+	line := strings.Join(culvertWords("culvert", p, l), " ")
+	if strings.Contains(line, "--tls") {
+		t.Errorf("TLS without a certificate in %s", line)
+	}
+	l.certificate = &certificate{"a.crt", "a.key", "a.pem"}
+	line = strings.Join(culvertWords("culvert", p, l), " ")
+	for _, want := range []string{"culvert run ", "--loops 2", "--access-log off", "--idle-timeout 1h", "--keep-alive-requests 1000000", "--tls-listen 127.0.0.1:1 --tls-cert a.crt --tls-key a.key"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("no %q in %s", want, line)
 		}

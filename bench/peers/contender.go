@@ -54,6 +54,8 @@ var templates embed.FS
 // configuration is what the templates of the peers' configurations are filled with.
 type configuration struct {
 	Listen, Backend netip.AddrPort
+	Secure          netip.AddrPort // listens for TLS, where there is a certificate
+	Certificate     *certificate
 	Tuned           bool
 	Folder          string // of its own, for its files
 	Descriptors     int    // most that a process may have
@@ -66,14 +68,14 @@ type configuration struct {
 // spareDescriptors are those that a proxy needs beside two per tunnel, generously.
 const spareDescriptors = 400
 
-func newConfiguration(listen, backend netip.AddrPort, tuned bool, folder string) (configuration, error) {
+func newConfiguration(p *proxy, l launch) (configuration, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return configuration{}, err
 	}
 	descriptors := int(min(limit.Max, 1<<20))
 	return configuration{
-		Listen: listen, Backend: backend, Tuned: tuned, Folder: folder,
+		Listen: p.address, Backend: l.backend, Tuned: p.contender.Tuned, Folder: p.folder, Secure: p.secure, Certificate: l.certificate,
 		Descriptors: descriptors, Connections: (descriptors - spareDescriptors) / 2, Backlog: 4096,
 		Idle: 256, Requests: keptRequests,
 	}, nil
@@ -109,10 +111,13 @@ const keptRequests = 1_000_000
 var longTimeouts = []string{"--idle-timeout", "1h", "--stalled-timeout", "1h"}
 
 // culvertWords is Culvert's command line. Extra words come last: the last value given counts.
-func culvertWords(path string, listen, backend, admin netip.AddrPort, loops int, extra []string) []string {
-	words := []string{path, "run", "--listen", listen.String(), "--backend", backend.String(), "--admin", admin.String(),
-		"--loops", strconv.Itoa(loops), "--access-log", "off", "--log-level", "warn", "--shutdown-delay", "0", "--shutdown-grace", "0"}
-	return slices.Concat(words, longTimeouts, []string{"--keep-alive-requests", strconv.Itoa(keptRequests)}, extra)
+func culvertWords(path string, p *proxy, l launch) []string {
+	words := []string{path, "run", "--listen", p.address.String(), "--backend", l.backend.String(), "--admin", p.admin.String(),
+		"--loops", strconv.Itoa(max(l.loops, 1)), "--access-log", "off", "--log-level", "warn", "--shutdown-delay", "0", "--shutdown-grace", "0"}
+	if l.certificate != nil {
+		words = append(words, "--tls-listen", p.secure.String(), "--tls-cert", l.certificate.Chain, "--tls-key", l.certificate.Key)
+	}
+	return slices.Concat(words, longTimeouts, []string{"--keep-alive-requests", strconv.Itoa(keptRequests)}, l.extra)
 }
 
 // A proxy is a contender that runs.
@@ -120,6 +125,7 @@ type proxy struct {
 	*process
 	contender Contender
 	address   netip.AddrPort
+	secure    netip.AddrPort // where it speaks TLS; not valid: nowhere
 	admin     netip.AddrPort // Culvert's only
 	worker    int            // the process that does the work
 	folder    string
@@ -127,10 +133,11 @@ type proxy struct {
 
 // launch is what a contender is started with beside its configuration.
 type launch struct {
-	backend netip.AddrPort
-	cpus    []int
-	loops   int      // Culvert's; 0: one
-	extra   []string // Culvert's further flags
+	backend     netip.AddrPort
+	cpus        []int
+	loops       int          // Culvert's; 0: one
+	extra       []string     // Culvert's further flags
+	certificate *certificate // nil: no TLS
 }
 
 // startProxy runs a contender and waits until clients can connect to it.
@@ -143,6 +150,11 @@ func (b *Bench) startProxy(ctx context.Context, c Contender, l launch) (*proxy, 
 	if p.address, err = b.ports.take(); err != nil {
 		return nil, err
 	}
+	if l.certificate != nil {
+		if p.secure, err = b.ports.take(); err != nil {
+			return nil, err
+		}
+	}
 	words, err := b.words(p, l)
 	if err != nil {
 		return nil, err
@@ -151,7 +163,7 @@ func (b *Bench) startProxy(ctx context.Context, c Contender, l launch) (*proxy, 
 		return nil, err
 	}
 	b.track(p.process)
-	err = p.await(ctx, func() bool { return accepts(p.address) && p.findWorker() })
+	err = p.await(ctx, func() bool { return p.listens() && p.findWorker() })
 	if err != nil {
 		b.stop(p.process)
 		return nil, err
@@ -167,11 +179,11 @@ func (b *Bench) words(p *proxy, l launch) ([]string, error) {
 		if p.admin, err = b.ports.take(); err != nil {
 			return nil, err
 		}
-		return culvertWords(path, p.address, l.backend, p.admin, max(l.loops, 1), l.extra), nil
+		return culvertWords(path, p, l), nil
 	case ProgramFloor:
 		return []string{path, strconv.Itoa(int(p.address.Port())), strconv.Itoa(int(l.backend.Port()))}, nil
 	}
-	c, err := newConfiguration(p.address, l.backend, p.contender.Tuned, p.folder)
+	c, err := newConfiguration(p, l)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +216,11 @@ func (p *proxy) cpu() (time.Duration, error) { return ProcessCPU(p.worker) }
 
 // memory returns the proxy's memory (PSS) in bytes.
 func (p *proxy) memory() (int64, error) { return ProportionalSetSize(p.worker) }
+
+// listens reports whether clients can connect.
+func (p *proxy) listens() bool {
+	return accepts(p.address) && (!p.secure.IsValid() || accepts(p.secure))
+}
 
 // accepts reports whether something listens at an address.
 func accepts(address netip.AddrPort) bool {

@@ -11,6 +11,10 @@
 //	results, err := bench.Run(ctx)
 //	fmt.Print(peers.Markdown(results))
 //
+// Rows by TLS run proxies of their own, with an HTTPS listener beside the plain one; their certificates are made for the
+// run. What client and proxy agree upon, and whether sessions are resumed, is found out by the client, and must be the
+// same for all. The floor, which knows no TLS, takes no part in them.
+//
 // The configurations of the peers are nginx.conf.tmpl and haproxy.cfg.tmpl in this folder; both exist with the peer's
 // defaults and tuned, and claims compare with the better one.
 package peers

@@ -81,7 +81,7 @@ func startPeers(ctx context.Context) (*Bench, []int, error) {
 		return nil, nil, err
 	}
 	for _, c := range b.contenders {
-		p, err := b.proxy(ctx, c)
+		p, err := b.proxy(ctx, c, noKey)
 		if err != nil {
 			b.Close()
 			return nil, nil, err

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,8 +25,6 @@ const (
 	attachTime = 500 * time.Millisecond
 	// sampleFrequency is that of perf, per second.
 	sampleFrequency = "1999"
-	// scrapePatience bounds a look at the metrics.
-	scrapePatience = 5 * time.Second
 )
 
 // ErrNoTool is the error of a profile where neither perf nor strace is installed.
@@ -47,8 +44,8 @@ func (b *Bench) Profile(ctx context.Context, out io.Writer, functions int, folde
 	}
 	profiled := 0
 	for _, w := range b.works() {
-		if w.variants > 0 || w.rows[0].Unit == bytesPerTunnel {
-			continue // compared with itself, or about memory
+		if w.variants > 0 || w.rows[0].Unit == bytesPerTunnel || w.begin != nil {
+			continue // compared with itself, about memory, or at a rate that all contenders decide
 		}
 		profiled++
 		p := profile{bench: b, out: out, name: w.rows[0].Name, counted: cmp.Or(w.counted, clientMessages), perf: perf, strace: strace, functions: functions, folder: folder}
@@ -102,11 +99,11 @@ func (p *profile) run(ctx context.Context, w work) (err error) {
 
 // counters shows what the loops and the heap count.
 func (p *profile) counters(ctx context.Context) error {
-	idle, err := p.scrape(ctx)
+	idle, err := p.proxy.scrape(ctx)
 	if err != nil {
 		return err
 	}
-	before, err := p.scrape(ctx)
+	before, err := p.proxy.scrape(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,7 +111,7 @@ func (p *profile) counters(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := p.scrape(ctx)
+	after, err := p.proxy.scrape(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,53 +132,6 @@ func (p *profile) counters(ctx context.Context) error {
 	return nil
 }
 
-// metrics are values by name, summed over their labels.
-type metrics map[string]float64
-
-// What rows count: messages from clients, of which the messages of a row about tunnels make one each, or requests.
-const (
-	clientMessages = "culvert_tunnel_messages_total from client"
-	requestsRead   = "culvert_requests_total"
-)
-
-func (p *profile) scrape(ctx context.Context) (metrics, error) {
-	ctx, cancel := context.WithTimeout(ctx, scrapePatience)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.proxy.admin.String()+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	return readMetrics(answer.Body)
-}
-
-// readMetrics reads the text format of Prometheus.
-func readMetrics(text io.Reader) (metrics, error) {
-	m := metrics{}
-	lines := bufio.NewScanner(text)
-	for lines.Scan() {
-		line := lines.Text()
-		space := strings.LastIndexByte(line, ' ')
-		if strings.HasPrefix(line, "#") || space < 0 {
-			continue
-		}
-		value, err := strconv.ParseFloat(line[space+1:], 64)
-		if err != nil {
-			return nil, fmt.Errorf("the metrics have a line %q", line)
-		}
-		name, labels, _ := strings.Cut(line[:space], "{")
-		m[name] += value
-		if strings.Contains(labels, `from="client"`) {
-			m[name+" from client"] += value
-		}
-	}
-	return m, lines.Err()
-}
-
 // during runs a tool beside one measurement and returns how many messages that had.
 func (p *profile) during(ctx context.Context, words ...string) (messages float64, err error) {
 	tool := exec.CommandContext(ctx, words[0], words[1:]...)
@@ -200,11 +150,11 @@ func (p *profile) during(ctx context.Context, words ...string) (messages float64
 	case err := <-ended:
 		return 0, fmt.Errorf("%s ended at once (%w): %s", words[0], err, strings.TrimSpace(said.String()))
 	}
-	before, err := p.scrape(ctx)
+	before, err := p.proxy.scrape(ctx)
 	if err == nil {
 		_, err = p.session.measure(ctx)
 	}
-	after, scraped := p.scrape(ctx)
+	after, scraped := p.proxy.scrape(ctx)
 	_ = tool.Process.Signal(unix.SIGINT) // perf and strace write what they have
 	<-ended                              // by a signal that they raise once more
 	return after[p.counted] - before[p.counted], errors.Join(err, scraped)

@@ -23,9 +23,11 @@ type progress struct {
 func newProgress(b *Bench, works []work) *progress {
 	p := &progress{out: b.options.Progress, terminal: b.options.Terminal, rounds: b.options.Rounds, begin: engine.Monotonic()}
 	for _, w := range works {
-		stations := len(b.contenders)
-		if w.stations != nil {
-			stations = w.variants
+		stations := w.variants
+		for _, c := range b.contenders {
+			if w.stations == nil && w.takesPart(c) {
+				stations++
+			}
 		}
 		p.all += w.nominal * float64(stations*p.rounds)
 	}

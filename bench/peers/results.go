@@ -39,6 +39,10 @@ type Row struct {
 	Subject    string   `json:"subject"` // the series that has to reach the targets
 	Targets    []Target `json:"targets"`
 	Contenders []Series `json:"contenders"`
+	// Rate is how many TLS handshakes per second are made beside what is measured, RateShare which part of what the
+	// slowest contender can make.
+	Rate      float64 `json:"handshakes_per_second,omitempty"`
+	RateShare float64 `json:"handshakes_share,omitempty"`
 }
 
 // A Target is reached if the subject's value is at most Factor times that of another series; or, if there is no other,
@@ -58,6 +62,7 @@ type Series struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title"`
 	Samples []Sample `json:"samples"`
+	Lacks   string   `json:"lacks,omitempty"` // why it takes no part
 }
 
 // A Sample is what one measurement found.
@@ -70,6 +75,11 @@ type Sample struct {
 	LatencyP99       int64   `json:"latency_p99_ns,omitempty"`
 	LatencyP999      int64   `json:"latency_p99_9_ns,omitempty"`
 	GeneratorLimited string  `json:"generator_limited,omitempty"` // why the generator itself was the limit, if it was
+
+	TLS        string `json:"tls,omitempty"` // what client and proxy agreed upon
+	Handshakes uint64 `json:"tls_handshakes,omitempty"`
+	Resumed    uint64 `json:"tls_resumed,omitempty"` // how many of them took an earlier session up, as the client saw it
+	Storm      *Storm `json:"storm,omitempty"`
 }
 
 // Values returns the values of the rounds.

@@ -2,7 +2,10 @@ package peers
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"culvert/bench/load"
 )
 
 const (
@@ -30,6 +33,11 @@ func against(name string, factor float64) Target { return Target{Against: name, 
 
 // allWorks are all rows in their order. What they must reach is from the project's design.
 func allWorks() []work {
+	return slices.Concat(plainWorks(), secureWorks())
+}
+
+// plainWorks are those in the clear.
+func plainWorks() []work {
 	return []work{
 		echoWork("echo-125B", "125 B echo", echoLoad{tunnels: 16, size: sizeSmall}, against(ProgramFloor, 1.05), against(ProgramNginx, 1)),
 		echoWork("echo-16KiB", "16 KiB echo", echoLoad{tunnels: 16, size: size16K}, against(ProgramFloor, 1.05)),
@@ -68,7 +76,8 @@ func (b *Bench) works() []work {
 // echoLoad is a number of tunnels that echo messages all the time, or at a rate.
 type echoLoad struct {
 	tunnels, size, inFlight int
-	rate                    float64 // messages/s over all tunnels; 0: the next follows the echo
+	rate                    float64   // messages/s over all tunnels; 0: the next follows the echo
+	tls                     *load.TLS // nil: in the clear
 }
 
 // echoWork measures CPU time per message.
@@ -97,7 +106,7 @@ func connectWork() work {
 		tunnels: connectsAtOnce,
 		nominal: (warmUp + measured).Seconds(),
 		prepare: func(_ context.Context, b *Bench, s station) (session, error) {
-			return &connectSession{s.proxy, b.measured(measured)}, nil
+			return &connectSession{s.proxy, nil, b.measured(measured)}, nil
 		},
 	}
 }
@@ -130,7 +139,7 @@ func idleWork() work {
 		tunnels: idleTunnels,
 		nominal: 0.9,
 		prepare: func(_ context.Context, b *Bench, s station) (session, error) {
-			return &idleSession{b, s.contender}, nil
+			return &idleSession{bench: b, contender: s.contender}, nil
 		},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"culvert/engine"
@@ -34,11 +35,14 @@ type work struct {
 	rows    []Row
 	tunnels int     // at once through one proxy
 	nominal float64 // seconds that a measurement takes, for the progress line
+	key     keyKind // of the proxies' certificate; "": no TLS, and the floor takes part
 	counted string  // Culvert's metric of its messages; "": that of those from clients in tunnels
 	// stations returns where it is measured, at so many variants of Culvert; nil: at each contender.
 	variants int
 	stations func(ctx context.Context, b *Bench) ([]station, error)
-	prepare  func(ctx context.Context, b *Bench, s station) (session, error)
+	// begin is told of all stations before they are prepared, and may write into the rows; nil: nothing has to.
+	begin   func(ctx context.Context, b *Bench, stations []station, rows []Row) error
+	prepare func(ctx context.Context, b *Bench, s station) (session, error)
 }
 
 // Run measures all rows. When it ends early, because ctx does or something fails, the results beside the error are those
@@ -73,31 +77,36 @@ func (b *Bench) runWork(ctx context.Context, w work, progress *progress) (rows [
 	if err != nil {
 		return nil, err
 	}
-	rows = make([]Row, len(w.rows))
-	for i, row := range w.rows {
-		rows[i] = row
-		for _, s := range stations {
-			rows[i].Contenders = append(rows[i].Contenders, Series{Name: s.name, Title: s.title})
+	rows = w.emptyRows(stations)
+	if w.begin != nil {
+		if err := w.begin(ctx, b, stations, rows); err != nil {
+			return nil, err
 		}
 	}
-	var sessions []session
+	sessions := make([]session, len(stations)) // nil: it takes no part
 	defer func() {
 		// What was interrupted is released too, so it has time of its own.
 		releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasePatience)
 		defer cancel()
 		for i, s := range sessions {
+			if s == nil {
+				continue
+			}
 			if failed := s.release(releasing); failed != nil && err == nil {
 				err = fmt.Errorf("%s: %w", stations[i].title, failed)
 			}
 		}
 	}()
-	for _, s := range stations {
+	for i, s := range stations {
 		progress.preparing(w, s)
-		one, err := w.prepare(ctx, b, s)
-		if one != nil {
-			sessions = append(sessions, one)
-		}
-		if err != nil {
+		sessions[i], err = w.prepare(ctx, b, s)
+		var lacks *lack
+		switch {
+		case errors.As(err, &lacks):
+			for n := range rows {
+				rows[n].Contenders[i].Lacks = lacks.what
+			}
+		case err != nil:
 			return nil, fmt.Errorf("%s: %w", s.title, err)
 		}
 	}
@@ -105,6 +114,9 @@ func (b *Bench) runWork(ctx context.Context, w work, progress *progress) (rows [
 		for turn := range stations {
 			i := inTurn(turn, round, len(stations))
 			s := stations[i]
+			if sessions[i] == nil {
+				continue
+			}
 			progress.measuring(w, s, round)
 			samples, err := measureAgain(ctx, sessions[i])
 			if err != nil {
@@ -116,8 +128,22 @@ func (b *Bench) runWork(ctx context.Context, w work, progress *progress) (rows [
 			progress.measured(w)
 		}
 	}
-	return rows, nil
+	return rows, sameTLS(rows)
 }
+
+// emptyRows are the work's rows before anything was measured.
+func (w *work) emptyRows(stations []station) []Row {
+	rows := slices.Clone(w.rows)
+	for i := range rows {
+		for _, s := range stations {
+			rows[i].Contenders = append(rows[i].Contenders, Series{Name: s.name, Title: s.title})
+		}
+	}
+	return rows
+}
+
+// takesPart tells whether a contender can do the work at all: the floor knows no TLS.
+func (w *work) takesPart(c Contender) bool { return w.key == noKey || c.Program != ProgramFloor }
 
 // inTurn returns who has a turn of a round. Each round begins with another contender, so that nothing that comes at even
 // times, or after what a certain contender leaves behind, always meets the same.
@@ -144,7 +170,10 @@ func (b *Bench) stationsOf(ctx context.Context, w work) ([]station, error) {
 	}
 	var stations []station
 	for _, c := range b.contenders {
-		p, err := b.proxy(ctx, c)
+		if !w.takesPart(c) {
+			continue
+		}
+		p, err := b.proxy(ctx, c, w.key)
 		if err != nil {
 			return nil, err
 		}

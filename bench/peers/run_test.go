@@ -69,14 +69,16 @@ func TestEveryRowHasItsNameAndATarget(t *testing.T) {
 	}
 }
 
-// The default run is to take less than five minutes.
+// The default run is to take about nine minutes.
 func TestTheRowsTakeNoLongerThanTheyMay(t *testing.T) {
-	const rounds, most = 7, 260.0
+	const rounds, most = 7, 520.0
 	seconds := 0.0
 	for _, w := range allWorks() {
-		stations := len(Contenders())
-		if w.variants > 0 {
-			stations = w.variants
+		stations := w.variants
+		for _, c := range Contenders() {
+			if w.variants == 0 && w.takesPart(c) {
+				stations++
+			}
 		}
 		seconds += rounds * float64(stations) * w.nominal
 	}

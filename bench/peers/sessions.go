@@ -20,10 +20,16 @@ const (
 	closingPatience = 10 * time.Second
 )
 
-func (p *proxy) target() load.Target { return load.Target{Addresses: []netip.AddrPort{p.address}} }
+// target is where a proxy is connected to: by TLS, if there is something to say of that.
+func (p *proxy) target(by *load.TLS) load.Target {
+	if by == nil {
+		return load.Target{Addresses: []netip.AddrPort{p.address}}
+	}
+	return load.Target{Addresses: []netip.AddrPort{p.secure}, TLS: by}
+}
 
-func openFleet(ctx context.Context, p *proxy, tunnels int) (*load.Fleet, error) {
-	return load.Open(ctx, p.target(), load.FleetOptions{Tunnels: tunnels, Loops: 1, Pace: handshakePace, Timeout: openPatience})
+func openFleet(ctx context.Context, target load.Target, tunnels int) (*load.Fleet, error) {
+	return load.Open(ctx, target, load.FleetOptions{Tunnels: tunnels, Loops: 1, Pace: handshakePace, Timeout: openPatience})
 }
 
 func closeFleet(ctx context.Context, f *load.Fleet) error {
@@ -63,6 +69,7 @@ func (m *meter) perMessage(r load.Result, err error) (Sample, error) {
 		Value:    float64(used.Nanoseconds()) / 1000 / float64(r.Messages),
 		Messages: r.Messages, Seconds: r.Seconds, ProxyCPU: used.Seconds(),
 		LatencyP50: r.Latency.P50, LatencyP99: r.Latency.P99, LatencyP999: r.Latency.P999, GeneratorLimited: limit(r),
+		Handshakes: r.Handshakes, Resumed: r.Resumed, TLS: r.Agreed,
 	}, nil
 }
 
@@ -84,7 +91,7 @@ type echoSession struct {
 }
 
 func (b *Bench) openEcho(ctx context.Context, p *proxy, l echoLoad) (*echoSession, error) {
-	fleet, err := openFleet(ctx, p, l.tunnels)
+	fleet, err := openFleet(ctx, p.target(l.tls), l.tunnels)
 	if err != nil {
 		return nil, err
 	}
@@ -118,14 +125,18 @@ func (s *echoSession) release(ctx context.Context) error { return closeFleet(ctx
 // connectSession makes tunnels and ends them.
 type connectSession struct {
 	proxy    *proxy
+	tls      *load.TLS // nil: in the clear
 	measured time.Duration
 }
 
 func (s *connectSession) measure(ctx context.Context) ([]Sample, error) {
 	m := &meter{proxy: s.proxy}
-	sample, err := m.perMessage(load.Connects(ctx, s.proxy.target(), load.ConnectPlan{
+	sample, err := m.perMessage(load.Connects(ctx, s.proxy.target(s.tls), load.ConnectPlan{
 		Size: sizeSmall, Concurrency: connectsAtOnce, WarmUp: warmUp, Duration: s.measured, Begin: m.atBegin, End: m.atEnd,
 	}))
+	if err == nil && s.tls != nil {
+		err = checkResumed(s.tls, &sample)
+	}
 	return []Sample{sample}, err
 }
 
@@ -140,7 +151,7 @@ type getSession struct {
 
 func (s *getSession) measure(ctx context.Context) ([]Sample, error) {
 	m := &meter{proxy: s.proxy}
-	sample, err := m.perMessage(load.Gets(ctx, s.proxy.target(), load.GetPlan{
+	sample, err := m.perMessage(load.Gets(ctx, s.proxy.target(nil), load.GetPlan{
 		Size: s.load.size, Connections: s.load.connections, WarmUp: warmUp, Duration: s.measured, Begin: m.atBegin, End: m.atEnd,
 	}))
 	return []Sample{sample}, err
@@ -152,10 +163,12 @@ func (s *getSession) release(context.Context) error { return nil }
 type idleSession struct {
 	bench     *Bench
 	contender Contender
+	key       keyKind
+	tls       *load.TLS // nil: in the clear
 }
 
 func (s *idleSession) measure(ctx context.Context) (samples []Sample, err error) {
-	p, err := s.bench.freshProxy(ctx, s.contender)
+	p, err := s.bench.freshProxy(ctx, s.contender, s.key)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +184,7 @@ func (s *idleSession) measure(ctx context.Context) (samples []Sample, err error)
 	if err != nil {
 		return nil, err
 	}
-	if fleet, err = openFleet(ctx, p, idleTunnels); err != nil {
+	if fleet, err = openFleet(ctx, p.target(s.tls), idleTunnels); err != nil {
 		return nil, err
 	}
 	sample := func() error {

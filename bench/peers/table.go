@@ -36,7 +36,11 @@ func Markdown(r *Results) string {
 	if r.limited() {
 		text.WriteString(" \"g\" marks latencies of rounds most of which the load generator itself\nlimited.")
 	}
-	fmt.Fprintf(&text, "\n\nMeasured on %s with %s, %s, %d CPUs (%s)", r.Date, r.Machine.Kernel, r.Machine.CPU, r.Machine.CPUs, r.Machine.Go)
+	text.WriteString("\n")
+	if notes := r.notes(); len(notes) > 0 {
+		text.WriteString("\n- " + strings.Join(notes, "\n- ") + "\n")
+	}
+	fmt.Fprintf(&text, "\nMeasured on %s with %s, %s, %d CPUs (%s)", r.Date, r.Machine.Kernel, r.Machine.CPU, r.Machine.CPUs, r.Machine.Go)
 	if r.Pinned {
 		text.WriteString("; the proxy on one CPU,\ngenerator and backend on another")
 	}

@@ -43,9 +43,45 @@ func sampleResults() *Results {
 				Targets:    []Target{against("one loop", 1.1)},
 				Contenders: []Series{series("one loop", 10, 10), series("two loops", 10.9, 11)},
 			},
+			{
+				Name: "tls", Title: "by TLS", Unit: microsecondsPerMessage, Subject: "culvert", Targets: []Target{against(AnyPeer, 0.75)},
+				Contenders: []Series{
+					secured("culvert", "a suite", 100), secured("nginx", "a suite", 99),
+					{Name: "haproxy", Title: "haproxy", Lacks: "suite"}, {Name: "haproxy-tuned", Title: "haproxy-tuned", Lacks: "suite"},
+				},
+			},
+			{
+				Name: "storm-a", Title: "storm", Unit: microseconds, Subject: "culvert", Targets: []Target{against(AnyPeer, 0.5)}, Rate: 1230, RateShare: 0.65,
+				Contenders: []Series{
+					stormy("culvert", 50, Storm{Completed: 1231, Done: 1229, TurnP99: 0.001, SlowTurns: 0.0012, Queued: 3}),
+					stormy("nginx", 150, Storm{Completed: 1230}), stormy("nginx-tuned", 140, Storm{Completed: 1230}),
+				},
+			},
+			{
+				Name: "storm-b", Title: "storm", Unit: microseconds, Subject: "culvert", Targets: []Target{against(AnyPeer, 0.5)}, Rate: 1230, RateShare: 0.65,
+				Contenders: []Series{stormy("culvert", 60, Storm{Completed: 1231}), stormy("nginx", 150, Storm{Completed: 1230}), stormy("nginx-tuned", 160, Storm{Completed: 1230})},
+			},
 			{Name: "none", Title: "not measured", Unit: microseconds, Subject: "culvert", Targets: []Target{against("floor", 1)}},
 		},
 	}
+}
+
+// secured is a series of what two sides agreed upon, of 100 handshakes each with so many sessions resumed.
+func secured(name, agreed string, resumed uint64) Series {
+	s := series(name, 20, 22)
+	for i := range s.Samples {
+		s.Samples[i].TLS, s.Samples[i].Handshakes, s.Samples[i].Resumed = agreed, 100, resumed
+	}
+	return s
+}
+
+// stormy is a series of latencies beside a storm.
+func stormy(name string, p99 float64, storm Storm) Series {
+	s := series(name, p99, p99)
+	for i := range s.Samples {
+		s.Samples[i].LatencyP50, s.Samples[i].LatencyP99, s.Samples[i].Storm = 20_000, int64(1000*p99), &storm
+	}
+	return s
 }
 
 func TestTheTableIsAsExpected(t *testing.T) {

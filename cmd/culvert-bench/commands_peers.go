@@ -21,6 +21,7 @@ type peersCommands struct {
 	Profile profileCommand `cmd:"" help:"Tell what each row costs Culvert: CPU time, system calls, allocations, functions."`
 	Curves  curvesCommand  `cmd:"" help:"Measure what settings of the data path trade, and draw it."`
 	Hold    holdCommand    `cmd:"" hidden:"" help:"Hold tunnels until standard input ends."`
+	Storm   stormCommand   `cmd:"" hidden:"" help:"Make TLS handshakes until standard input ends."`
 }
 
 // resultsFolder is where results are kept that are committed.
@@ -257,4 +258,16 @@ type holdCommand struct {
 // Run holds the tunnels.
 func (c *holdCommand) Run(p *program) error {
 	return peers.Hold(p.ctx, c.Target, c.Tunnels, c.Size, os.Stdin, p.stdout)
+}
+
+// stormCommand is a helper of quick.
+type stormCommand struct {
+	Target netip.AddrPort `required:"" placeholder:"ADDRESS" allowed:"an address and a port, such as 127.0.0.1:8443" help:"The proxy's address."`
+	Rate   int            `required:"" placeholder:"HANDSHAKES/S" min:"1" max:"1000000" help:"Full handshakes per second."`
+}
+
+// Run makes the handshakes.
+func (c *stormCommand) Run(p *program) error {
+	prepare(1, true)
+	return peers.MakeStorm(p.ctx, c.Target, float64(c.Rate), os.Stdin, p.stdout)
 }
