@@ -8,19 +8,21 @@ import (
 	"culvert/tls/clientauth"
 )
 
-// The TLS handshakes of a loop. As many as --tls-handshakes-max may be in flight in the process; what comes beyond waits
-// in line with its first record, and meanwhile the loop's HTTPS listeners do not accept.
+// The TLS handshakes of a loop. As many as --tls-handshakes-max may be in flight in the process with clients, and as many
+// with backends; what comes beyond waits in the line of its side. While clients do, with their first record, the loop's
+// HTTPS listeners do not accept.
 
 const (
 	// handshakeTick is how often a loop with a line looks whether it is its turn.
 	handshakeTick = 5 * time.Millisecond
-	// handshakePatience is how long a client may keep a handshake of its own waiting while others wait for theirs.
+	// handshakePatience is how long a handshake with a client may take, from its turn on, while others wait for theirs.
 	handshakePatience = time.Second
 )
 
-// handshakeLine are the handshakes of one loop that wait for others to be over. Owned by the loop.
+// handshakeLine are the handshakes of one loop, with one side, that wait for others to be over. Owned by the loop.
 type handshakeLine struct {
 	shard   *shard
+	side    engine.Side
 	waiting []*tlsTransport
 	timer   engine.Timer
 	begun   bool // beginWaiting is under way
@@ -28,7 +30,7 @@ type handshakeLine struct {
 
 // queueHandshake puts a handshake in line.
 func (h *shard) queueHandshake(t *tlsTransport) {
-	l := &h.line
+	l := &h.lines[t.side]
 	l.waiting = append(l.waiting, t)
 	if l.timer.Armed() {
 		return
@@ -37,10 +39,10 @@ func (h *shard) queueHandshake(t *tlsTransport) {
 	h.applyLine()
 }
 
-// applyLine has HTTPS listeners accept while nobody stands in line, and all others always.
+// applyLine has HTTPS listeners accept while no client stands in line, and all others always.
 func (h *shard) applyLine() {
 	for p, listener := range h.listeners {
-		if own := h.site.listeners[p]; len(h.line.waiting) > 0 && own != nil && own.tls != nil {
+		if own := h.site.listeners[p]; len(h.lines[engine.SideClient].waiting) > 0 && own != nil && own.tls != nil {
 			listener.Suspend()
 		} else {
 			listener.Resume()
@@ -48,9 +50,16 @@ func (h *shard) applyLine() {
 	}
 }
 
-// beginWaiting begins as many of the handshakes in line as it may.
+// beginWaiting begins as many of the handshakes in both lines as it may.
 func (h *shard) beginWaiting() {
-	l := &h.line
+	for side := range h.lines {
+		h.lines[side].begin()
+	}
+}
+
+// begin begins as many of the handshakes in line as it may.
+func (l *handshakeLine) begin() {
+	h := l.shard
 	if len(l.waiting) == 0 || l.begun {
 		return
 	}
@@ -74,20 +83,22 @@ func (h *shard) beginWaiting() {
 // OnTimer implements engine.TimerHandler.
 func (l *handshakeLine) OnTimer(_ *engine.Timer, now int64) {
 	h := l.shard
-	h.shedHandshakes(now - int64(handshakePatience))
-	h.beginWaiting()
+	if l.side == engine.SideClient {
+		h.shedHandshakes(now - int64(handshakePatience))
+	}
+	l.begin()
 	if len(l.waiting) > 0 {
 		h.loop.Wheel.Arm(&l.timer, now+int64(handshakeTick))
 	}
 }
 
-// shedHandshakes ends handshakes whose clients were accepted before a time and have not answered yet: as many as stand in
-// line. Else whoever begins a thousand and goes silent would keep all others out.
+// shedHandshakes ends handshakes whose turn came before a time and that wait for their clients: as many as stand in line.
+// Else whoever begins a thousand and goes silent would keep all others out.
 func (h *shard) shedHandshakes(before int64) {
-	wanted := len(h.line.waiting)
+	wanted := len(h.lines[engine.SideClient].waiting)
 	h.handshakes.each(func(e ender) {
 		x := e.(*exchange)
-		if t := transportOf(x.client); wanted > 0 && x.record.accepted < before && t != nil && t.InFlight() && t.Wants() {
+		if t := transportOf(x.client); wanted > 0 && t != nil && t.begun < before && t.InFlight() && t.Wants() {
 			wanted--
 			t.shed = true
 			h.counters.handshakesShed++

@@ -67,7 +67,7 @@ func (h *shard) snapshot() snapshot {
 	return snapshot{
 		loop: h.loop.Name(), engine: h.loop.Counters, proxy: h.counters, exchanges: h.exchanges.count,
 		streams: h.streams.count, idleBackends: h.pool.all.count, tunnels: int(h.counters.tunnelsOpened - ended), timers: h.loop.Wheel.Len(),
-		handshakesWaiting: len(h.line.waiting),
+		handshakesWaiting: len(h.lines[engine.SideClient].waiting) + len(h.lines[engine.SideBackend].waiting),
 	}
 }
 

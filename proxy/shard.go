@@ -37,10 +37,10 @@ type shard struct {
 	pool    backendPool
 	closing bool // a shutdown has begun: no connection lives on behind its exchange
 
-	exchanges, streams ring // live ones, for the shutdown
-	handshakes         ring // exchanges in their handshake, the oldest first
-	line               handshakeLine
-	holders            ring // exchanges that hold bytes of their clients, the oldest first
+	exchanges, streams ring             // live ones, for the shutdown
+	handshakes         ring             // exchanges in their handshake, the oldest first
+	lines              [2]handshakeLine // by side, of handshakes that wait
+	holders            ring             // exchanges that hold bytes of their clients, the oldest first
 	spare              []*exchange
 	transfers          []*transfer
 	requestHeads       []*http1.RequestHead
@@ -58,8 +58,11 @@ func newShard(s *Server, loop *engine.Loop, index int, first *site) *shard {
 	h.exchanges.init()
 	h.holders.init()
 	h.handshakes.init()
-	h.line.shard = h
-	h.line.timer.Init(&h.line)
+	for side := range h.lines {
+		l := &h.lines[side]
+		l.shard, l.side = h, engine.Side(side)
+		l.timer.Init(l)
+	}
 	loop.SetShedder(h)
 	h.streams.init()
 	h.use(first)

@@ -12,7 +12,7 @@ var (
 	descHandshakesNow    = description("tls_handshakes_active", "TLS handshakes in flight.")
 	descHandshakesQueued = description("tls_handshakes_queued", "TLS handshakes in flight that wait for a worker.")
 	descHandshakesWaited = description("tls_handshakes_waited_total", "TLS handshakes that had to wait because --tls-handshakes-max were in flight.")
-	descHandshakesLine   = description("tls_handshakes_waiting", "TLS handshakes that wait so now; meanwhile the loop's HTTPS listeners do not accept.", "loop")
+	descHandshakesLine   = description("tls_handshakes_waiting", "TLS handshakes that wait so now; while there are some with clients, the loop's HTTPS listeners do not accept.", "loop")
 	descHandshakesShed   = description("tls_handshakes_shed_total", "TLS handshakes that were given up because their clients were silent and others waited.", "loop")
 	descResumed          = description("tls_sessions_resumed_total", "TLS sessions that were resumed, with clients and backends.", "loop")
 	descAlerts           = description("tls_alerts_total", "TLS handshakes that failed with an alert, sent or received.", "alert")

@@ -14,6 +14,8 @@ type tlsTransport struct {
 	*tls.Conn
 	end     *engine.Layered
 	shard   *shard
+	side    engine.Side
+	begun   int64  // when the handshake's turn came, Monotonic ns; 0: it has not
 	name    string // that the client asked for (SNI)
 	version tls.Version
 	suite   tls.Suite
@@ -27,7 +29,7 @@ var _ engine.Transport = (*tlsTransport)(nil)
 
 // layer puts TLS on a connected socket, in the role of the configuration; Begin is the caller's.
 func (h *shard) layer(raw *engine.Conn, config *tls.Config, owner engine.Owner, side engine.Side) *tlsTransport {
-	t := &tlsTransport{shard: h}
+	t := &tlsTransport{shard: h, side: side}
 	t.end = engine.Layer(raw, t, owner, side)
 	t.Conn = tls.New(tls.Options{
 		Config: config, Workers: h.server.workers, Buffers: h.loop.Buffers(), Post: h.loop.PostAlways, Observer: t,
@@ -57,6 +59,7 @@ func (t *tlsTransport) account() {
 	if inFlight := t.Conn.InFlight(); inFlight != t.charged {
 		t.charged = inFlight
 		if inFlight {
+			t.begun = t.shard.loop.Now()
 			t.shard.loop.Charge(handshakeBytes)
 		} else {
 			t.shard.loop.Charge(-handshakeBytes)
