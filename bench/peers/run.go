@@ -155,13 +155,26 @@ func inTurn(turn, round, contenders int) int { return (turn + round) % contender
 func measureAgain(ctx context.Context, s session) (samples []Sample, err error) {
 	const tries = 5
 	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	defer withoutCollector()()
 	for range tries {
 		if samples, err = s.measure(ctx); !errors.Is(err, errNoMessage) {
 			break
 		}
 	}
 	return samples, cmp.Or(err, ctx.Err())
+}
+
+// uncollectedBytes is how much memory may be in use before garbage is collected in the middle of a measurement all the
+// same: TLS handshakes leave some 50 KB each.
+const uncollectedBytes = 1 << 30
+
+// withoutCollector turns the collector off until the function that it returns is called.
+func withoutCollector() (again func()) {
+	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(uncollectedBytes)
+	return func() {
+		debug.SetMemoryLimit(limit)
+		debug.SetGCPercent(percent)
+	}
 }
 
 func (b *Bench) stationsOf(ctx context.Context, w work) ([]station, error) {

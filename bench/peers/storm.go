@@ -218,6 +218,7 @@ func MakeStorm(ctx context.Context, target netip.AddrPort, rate float64, in io.R
 		defer cancel()
 		_, _ = io.Copy(io.Discard, in)
 	}()
+	defer withoutCollector()()
 	by := fullTLS
 	result, err := load.Connects(working, load.Target{Addresses: []netip.AddrPort{target}, TLS: &by}, load.ConnectPlan{
 		HandshakesOnly: true, Concurrency: stormAtOnce, Rate: rate, WarmUp: stormWarmUp, Duration: floodLimit,
