@@ -2,6 +2,7 @@ package proxytest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,13 +12,17 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"culvert/proxy"
+
 	"golang.org/x/sys/unix"
 )
 
-// Backend is a raw TCP server in the hands of a test. It records what each of its connections receives.
+// Backend is a raw TCP server in the hands of a test, over TLS if that is the test's way. It records what each of its
+// connections receives.
 type Backend struct {
 	t        testing.TB
 	name     string
+	version  Version
 	listener *net.TCPListener
 
 	mu          sync.Mutex
@@ -48,13 +53,22 @@ func NewBackendWith(t testing.TB, o BackendOptions) *Backend {
 	if err != nil {
 		t.Fatalf("a backend cannot listen: %v", err)
 	}
-	b := &Backend{t: t, name: o.Name, listener: listener.(*net.TCPListener)}
+	b := &Backend{t: t, name: o.Name, version: wayOf(t).Backend, listener: listener.(*net.TCPListener)}
 	t.Cleanup(b.Close)
 	return b
 }
 
 // Address is where the backend listens.
 func (b *Backend) Address() netip.AddrPort { return addressOf(b.listener.Addr()) }
+
+// Member is what a group says of the backend.
+func (b *Backend) Member(name string) proxy.BackendConfig {
+	m := proxy.BackendConfig{Name: name, Address: b.Address(), Weight: 1}
+	if b.version != Plain {
+		m.TLS = BackendTLS()
+	}
+	return m
+}
 
 // Accept waits for the next connection. It is closed when the test is over.
 func (b *Backend) Accept() *Conn {
@@ -67,13 +81,27 @@ func (b *Backend) Accept() *Conn {
 	if err != nil {
 		b.t.Fatalf("the backend cannot accept: %v", err)
 	}
-	return b.add(raw)
+	c := b.add(raw)
+	c.greet()
+	return c
+}
+
+// AcceptRaw is Accept without a TLS handshake.
+func (b *Backend) AcceptRaw() *Conn {
+	b.t.Helper()
+	version := b.version
+	b.version = Plain
+	defer func() { b.version = version }()
+	return b.Accept()
 }
 
 func (b *Backend) add(raw *net.TCPConn) *Conn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := newConn(b.t, fmt.Sprintf("the backend's connection %d", len(b.connections)+1), raw)
+	if b.version != Plain {
+		c.over(serverConfig(b.version), tls.Server)
+	}
 	b.connections = append(b.connections, c)
 	return c
 }

@@ -23,12 +23,15 @@ const Patience = 10 * time.Second
 // maxHead is the longest head that ReadHead looks for, in bytes.
 const maxHead = 1 << 20
 
-// Conn is a raw TCP connection in the hands of a test, of a client or of a backend. It records what it receives. Its
-// methods fail the test with a sentence; they belong to one goroutine, but for Received.
+// Conn is a TCP connection in the hands of a test, of a client or of a backend, plain or with TLS on it. It records what
+// it receives. Over TLS a FIN is close_notify and the FIN; everything else is as it is without. Its methods fail the test
+// with a sentence; they belong to one goroutine, but for Received.
 type Conn struct {
-	t    testing.TB
-	name string
-	raw  *net.TCPConn
+	t       testing.TB
+	name    string
+	raw     *net.TCPConn
+	stream  net.Conn // what is written and read: raw, or what is on it
+	secured *secured // nil: plain
 
 	// In a script the test cannot be ended at once, and failures after the test's end are of no interest.
 	background, closing func() bool
@@ -78,7 +81,7 @@ func DialWith(t testing.TB, address netip.AddrPort, o ConnOptions) *Conn {
 func never() bool { return false }
 
 func newConn(t testing.TB, name string, raw *net.TCPConn) *Conn {
-	return &Conn{t: t, name: name, raw: raw, background: never, closing: never}
+	return &Conn{t: t, name: name, raw: raw, stream: raw, background: never, closing: never}
 }
 
 // fail ends the test, or in a script the script.
@@ -106,7 +109,7 @@ func (c *Conn) Send(text string) {
 // TrySend sends all of text, and returns an error where the other side may be gone already.
 func (c *Conn) TrySend(text string) error {
 	_ = c.raw.SetWriteDeadline(deadline())
-	_, err := io.WriteString(c.raw, text)
+	_, err := io.WriteString(c.stream, text)
 	return err
 }
 
@@ -129,14 +132,20 @@ func (c *Conn) fill() bool {
 	}
 	buffer := make([]byte, 64<<10)
 	_ = c.raw.SetReadDeadline(deadline())
-	n, err := c.raw.Read(buffer)
+	n, err := c.stream.Read(buffer)
+	c.record(buffer[:n], err)
+	return n > 0 || err == nil // over TLS both may come at once
+}
+
+// record takes what a read has yielded.
+func (c *Conn) record(p []byte, err error) {
+	if err != nil && c.secured != nil {
+		err = c.secured.ending(err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.received = append(c.received, buffer[:n]...)
-	if err != nil {
-		c.err = err
-	}
-	return err == nil
+	c.received = append(c.received, p...)
+	c.err = err
 }
 
 func (c *Conn) untaken() string { return string(c.received[c.taken:]) }
@@ -154,6 +163,8 @@ func (c *Conn) ended() string {
 		return "it got a FIN"
 	case errors.Is(c.err, syscall.ECONNRESET):
 		return "it got a reset"
+	case errors.Is(c.err, errTruncated):
+		return "it got a FIN without close_notify"
 	case errors.Is(c.err, os.ErrDeadlineExceeded):
 		return fmt.Sprintf("nothing came for %v", Patience)
 	}
@@ -276,14 +287,31 @@ func (c *Conn) Received() string {
 // CloseWrite sends a FIN; reading goes on.
 func (c *Conn) CloseWrite() {
 	c.t.Helper()
-	if err := c.raw.CloseWrite(); err != nil {
+	finish := c.raw.CloseWrite
+	if c.secured != nil {
+		finish = c.secured.finish
+	}
+	if err := finish(); err != nil {
 		c.fail("cannot send its FIN: %v", err)
 	}
 }
 
 // Close closes the connection: the other side gets a FIN, or a reset if something was left unread. It may be called
 // again.
-func (c *Conn) Close() { _ = c.raw.Close() }
+func (c *Conn) Close() {
+	if c.secured != nil {
+		c.secured.close()
+	}
+	_ = c.raw.Close()
+}
+
+// Truncate sends a FIN without a close_notify in front of it.
+func (c *Conn) Truncate() {
+	c.t.Helper()
+	if err := c.raw.CloseWrite(); err != nil {
+		c.fail("cannot send its FIN: %v", err)
+	}
+}
 
 // Reset closes the connection by a reset.
 func (c *Conn) Reset() {

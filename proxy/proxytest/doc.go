@@ -19,6 +19,9 @@
 // must answer by itself is given a script by Backend.Serve. Tunnel opens a whole tunnel at once, Stall fills a direction
 // until the proxy holds bytes, Lose makes a peer's host disappear.
 //
+// A test that is a T goes a Way: over TLS its clients, its backends and its proxy speak as they do without, and what it
+// sends and wants is the same.
+//
 // Every wait is bounded by Patience, and a failure says in a sentence who waited for what. When a test is over its
 // proxy must have nothing left: no connection, no timer, no pending byte. Main checks the whole process.
 package proxytest

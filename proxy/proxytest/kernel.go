@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -49,6 +50,16 @@ func (c *Conn) withDescriptor(f func(fd int)) {
 // Unread returns how many bytes have come that the test has not taken, those in the kernel's queue included.
 func (c *Conn) Unread() int {
 	n := 0
+	if c.secured != nil { // what lies in the kernel may be no byte of the stream
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := c.secured.readAvailable(buffer)
+			if n == 0 && err == nil || c.err != nil {
+				return len(c.received) - c.taken
+			}
+			c.record(buffer[:n], err)
+		}
+	}
 	c.withDescriptor(func(fd int) { n, _ = unix.IoctlGetInt(fd, unix.SIOCINQ) })
 	return n + len(c.received) - c.taken
 }
@@ -61,19 +72,30 @@ func (c *Conn) unacknowledged() (n int) {
 
 // SendAvailable sends as much of text as the kernel takes at once, and returns how much that was.
 func (c *Conn) SendAvailable(text string) (sent int) {
-	c.withDescriptor(func(fd int) {
-		for sent < len(text) {
-			n, err := unix.SendmsgN(fd, []byte(text[sent:]), nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	if c.secured != nil {
+		return c.secured.sendAvailable(text)
+	}
+	return writeAvailable(c.raw, []byte(text))
+}
+
+func writeAvailable(c *net.TCPConn, p []byte) (written int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		for written < len(p) {
+			n, err := unix.SendmsgN(int(fd), p[written:], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 			if err == unix.EINTR {
 				continue
 			}
 			if err != nil {
 				return
 			}
-			sent += n
+			written += n
 		}
 	})
-	return sent
+	return written
 }
 
 // Vanish makes the connection's host disappear from the network as far as the other side can see: from now on nothing

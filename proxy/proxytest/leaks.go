@@ -15,8 +15,9 @@ import (
 )
 
 // testProcessors is the least GOMAXPROCS of a test: a loop keeps its processor while it waits on its own set, and the
-// tests at the far ends need some too.
-const testProcessors = 4
+// tests at the far ends need some too. With fewer than two for each test that runs they wait for one another most of the
+// time.
+const testProcessors = 16
 
 // testsAtOnce is how many parallel tests run at a time, unless -parallel says otherwise: they wait more than they compute.
 const testsAtOnce = 6
@@ -35,6 +36,7 @@ func Main(m *testing.M) int {
 	useNetworkOnce()
 	before := openDescriptors()
 	status := m.Run()
+	removeIdentity()
 	if status != 0 {
 		return status
 	}

@@ -3,6 +3,7 @@ package proxytest
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
@@ -31,6 +32,7 @@ type Options struct {
 // Proxy is a real proxy in this process.
 type Proxy struct {
 	config   proxy.Config // as it was started
+	way      Way
 	server   *proxy.Server
 	backends []*Backend
 	clients  []*Conn
@@ -57,17 +59,21 @@ func Start(t testing.TB, o Options) *Proxy {
 		if name == "" {
 			name = "b" + strconv.Itoa(i)
 		}
-		backends = append(backends, proxy.BackendConfig{Name: name, Address: b.Address(), Weight: 1})
+		backends = append(backends, b.Member(name))
 	}
 	for _, address := range o.Addresses {
 		name := "b" + strconv.Itoa(len(backends))
 		backends = append(backends, proxy.BackendConfig{Name: name, Address: address, Weight: 1})
 	}
+	way := wayOf(t)
 	config.Listeners, config.Groups = proxy.OneGroup([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, backends)
+	if way.Client != Plain {
+		config.Listeners[0].TLS = ListenerTLS()
+	}
 	if o.Config != nil {
 		o.Config(&config)
 	}
-	p := &Proxy{config: config, backends: o.Backends, access: newLogBook(), errors: newLogBook(), watched: map[*Conn]watched{}}
+	p := &Proxy{config: config, way: way, backends: o.Backends, access: newLogBook(), errors: newLogBook(), watched: map[*Conn]watched{}}
 	server, err := proxy.New(config, proxy.Logs{Error: zerolog.New(p.errors), Access: p.access})
 	if err != nil {
 		t.Fatalf("the proxy cannot be made: %v", err)
@@ -172,12 +178,31 @@ func (p *Proxy) Dial(t testing.TB) *Conn {
 	return p.DialWith(t, ConnOptions{})
 }
 
-// DialWith connects a client with options. Dial and DialWith belong to the test's goroutine.
+// DialWith connects a client with options, over TLS if that is the test's way. Dial and DialWith belong to the test's goroutine.
 func (p *Proxy) DialWith(t testing.TB, o ConnOptions) *Conn {
+	t.Helper()
+	c := p.DialRaw(t, o)
+	if p.way.Client != Plain {
+		c.over(clientConfig(p.way.Client), tls.Client)
+		c.greet()
+	}
+	return c
+}
+
+// DialRaw is DialWith without a TLS handshake.
+func (p *Proxy) DialRaw(t testing.TB, o ConnOptions) *Conn {
 	t.Helper()
 	c := DialWith(t, p.Address(), o)
 	p.clients = append(p.clients, c)
 	return c
+}
+
+// Scheme is what the proxy's clients come by: http or https.
+func (p *Proxy) Scheme() string {
+	if p.way.Client != Plain {
+		return "https"
+	}
+	return "http"
 }
 
 // Shutdown ends the proxy gracefully, as a signal would, within Patience.

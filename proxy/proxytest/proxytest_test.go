@@ -14,7 +14,16 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(proxytest.Main(m)) }
 
-func start(t *testing.T, change func(*proxy.Config)) (*proxytest.Proxy, *proxytest.Backend) {
+// overWays runs a test over plain TCP, and over TLS as subtests.
+func overWays(t *testing.T, test func(*proxytest.T)) {
+	t.Helper()
+	test(proxytest.Over(t, proxytest.Way{}))
+	for _, way := range proxytest.Ways()[1:] {
+		t.Run(way.Name, func(t *testing.T) { test(proxytest.Over(t, way)) })
+	}
+}
+
+func start(t testing.TB, change func(*proxy.Config)) (*proxytest.Proxy, *proxytest.Backend) {
 	t.Helper()
 	backend := proxytest.NewBackend(t)
 	return proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: change}), backend
@@ -22,7 +31,9 @@ func start(t *testing.T, change func(*proxy.Config)) (*proxytest.Proxy, *proxyte
 
 const request = "GET /a?token=1 HTTP/1.1\r\nHost: a\r\n\r\n"
 
-func TestAnOrdinaryExchange(t *testing.T) {
+func TestAnOrdinaryExchange(t *testing.T) { overWays(t, anOrdinaryExchange) }
+
+func anOrdinaryExchange(t *proxytest.T) {
 	p, backend := start(t, nil)
 	client := p.Dial(t)
 	client.SendByteByByte(request)
@@ -47,7 +58,9 @@ func TestAnOrdinaryExchange(t *testing.T) {
 	}
 }
 
-func TestAScriptServes(t *testing.T) {
+func TestAScriptServes(t *testing.T) { overWays(t, aScriptServes) }
+
+func aScriptServes(t *proxytest.T) {
 	p, backend := start(t, nil)
 	backend.Serve(func(c *proxytest.Conn) {
 		c.ReadHead()
@@ -69,7 +82,9 @@ func TestAScriptServes(t *testing.T) {
 	}
 }
 
-func TestATunnel(t *testing.T) {
+func TestATunnel(t *testing.T) { overWays(t, aTunnel) }
+
+func aTunnel(t *proxytest.T) {
 	p, _ := start(t, nil)
 	client, server := p.Tunnel(t)
 	client.Send(proxytest.ClientText("question"))
@@ -96,7 +111,9 @@ func TestATunnel(t *testing.T) {
 	}
 }
 
-func TestAStalledDirection(t *testing.T) {
+func TestAStalledDirection(t *testing.T) { overWays(t, aStalledDirection) }
+
+func aStalledDirection(t *proxytest.T) {
 	p, _ := start(t, nil)
 	client := p.DialWith(t, proxytest.ConnOptions{ReceiveBuffer: proxytest.SmallBuffer})
 	server := p.Upgrade(t, client)
@@ -111,7 +128,9 @@ func TestAStalledDirection(t *testing.T) {
 	client.WantEOF()
 }
 
-func TestALostHost(t *testing.T) {
+func TestALostHost(t *testing.T) { overWays(t, aLostHost) }
+
+func aLostHost(t *proxytest.T) {
 	p, _ := start(t, nil)
 	client, server := p.Tunnel(t)
 	p.Lose(t, client)
@@ -132,7 +151,9 @@ func TestBackendsThatDoNotAccept(t *testing.T) {
 	}
 }
 
-func TestShutdown(t *testing.T) {
+func TestShutdown(t *testing.T) { overWays(t, shutdown) }
+
+func shutdown(t *proxytest.T) {
 	p, _ := start(t, nil)
 	client, server := p.Tunnel(t)
 	p.Shutdown(t)

@@ -32,6 +32,8 @@ func (b *Backend) run(raw *net.TCPConn, script func(c *Conn)) {
 	go func() {
 		defer b.serving.Done()
 		defer c.Close()
-		script(c)
+		if c.greet(); c.err == nil { // else there is nothing to play
+			script(c)
+		}
 	}()
 }
