@@ -11,6 +11,10 @@ import (
 // TestALingeringCloseCountsForTheBounds: a client that was refused keeps its descriptor until it goes, or the linger
 // timeout is over, and so long it counts.
 func TestALingeringCloseCountsForTheBounds(t *testing.T) {
+	overWays(t, aLingeringCloseCountsForTheBounds)
+}
+
+func aLingeringCloseCountsForTheBounds(t *proxytest.T) {
 	for _, test := range []struct {
 		name  string
 		bound func(*proxy.Config)
@@ -18,7 +22,7 @@ func TestALingeringCloseCountsForTheBounds(t *testing.T) {
 		{"of all connections", func(c *proxy.Config) { c.Limits.Connections = 1 }},
 		{"of one client's", func(c *proxy.Config) { c.Limits.ClientConnections = 1 }},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(test.name, func(t *proxytest.T) {
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}, Config: test.bound})
 			first := p.Dial(t)
 			first.Send("BAD\r\n\r\n")

@@ -9,7 +9,9 @@ import (
 
 // TestWhatComesWithTheConnectIsSeen: a backend that speaks, or finishes, as soon as it accepts is told of by the same
 // event as the connection itself, if the loop is busy meanwhile. The event is the only one that tells.
-func TestWhatComesWithTheConnectIsSeen(t *testing.T) {
+func TestWhatComesWithTheConnectIsSeen(t *testing.T) { overWays(t, whatComesWithTheConnectIsSeen) }
+
+func whatComesWithTheConnectIsSeen(t *proxytest.T) {
 	for _, test := range []struct {
 		name, answer, log string
 		speak             func(*proxytest.Conn)
@@ -21,7 +23,7 @@ func TestWhatComesWithTheConnectIsSeen(t *testing.T) {
 		{"a FIN", "HTTP/1.1 502 ", "request 502 backend-closed backend", func(c *proxytest.Conn) { c.CloseWrite() }},
 		{"a reset", "HTTP/1.1 502 ", "request 502 connect-failed backend reset", func(c *proxytest.Conn) { c.Reset() }},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(test.name, func(t *proxytest.T) {
 			b := proxytest.NewBackend(t)
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 			client := p.Dial(t)
@@ -49,13 +51,15 @@ func TestWhatComesWithTheConnectIsSeen(t *testing.T) {
 
 // TestAWholeAnswerOutlivesAReset: an answer without a body is whole with its head. That its backend resets the connection
 // behind it, told by the same event, does not reach the client.
-func TestAWholeAnswerOutlivesAReset(t *testing.T) {
+func TestAWholeAnswerOutlivesAReset(t *testing.T) { overWays(t, aWholeAnswerOutlivesAReset) }
+
+func aWholeAnswerOutlivesAReset(t *proxytest.T) {
 	for _, test := range []struct{ name, method, answer, log string }{
 		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", "request 204 complete backend"},
 		{"a redirect", "GET", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "request 302 complete backend"},
 		{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "request 200 complete backend"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(test.name, func(t *proxytest.T) {
 			b := proxytest.NewBackend(t)
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 			client := p.Dial(t)

@@ -11,7 +11,7 @@ import (
 // these backends answers, so an exchange that missed the client's end would wait for the answer timeout.
 
 // oneBreath has clients say something and leave, and wants every exchange to end.
-func oneBreath(t *testing.T, say string, leave func(*proxytest.Conn)) {
+func oneBreath(t *proxytest.T, say string, leave func(*proxytest.Conn)) {
 	t.Helper()
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}})
@@ -30,17 +30,25 @@ func oneBreath(t *testing.T, say string, leave func(*proxytest.Conn)) {
 	}
 }
 
-func TestARequestAndAResetInOneBreath(t *testing.T) {
+func TestARequestAndAResetInOneBreath(t *testing.T) { overWays(t, aRequestAndAResetInOneBreath) }
+
+func aRequestAndAResetInOneBreath(t *proxytest.T) {
 	t.Parallel()
 	oneBreath(t, plainRequest, (*proxytest.Conn).Reset)
 }
 
-func TestAnUpgradeAndAResetInOneBreath(t *testing.T) {
+func TestAnUpgradeAndAResetInOneBreath(t *testing.T) { overWays(t, anUpgradeAndAResetInOneBreath) }
+
+func anUpgradeAndAResetInOneBreath(t *proxytest.T) {
 	t.Parallel()
 	oneBreath(t, proxytest.UpgradeRequest()+proxytest.ClientText("early"), (*proxytest.Conn).Reset)
 }
 
 func TestAnUpgradeMuchEarlyDataAndAFINInOneBreath(t *testing.T) {
+	overWays(t, anUpgradeMuchEarlyDataAndAFINInOneBreath)
+}
+
+func anUpgradeMuchEarlyDataAndAFINInOneBreath(t *proxytest.T) {
 	t.Parallel()
 	early := proxytest.ClientFrame(0x2, strings.Repeat("early", 20<<10))
 	oneBreath(t, proxytest.UpgradeRequest()+early, (*proxytest.Conn).CloseWrite)

@@ -11,9 +11,11 @@ import (
 
 // TestWhoeverClosesFirstIsNamed: the backend's FIN comes first, as RFC 6455 7.1.1 has it, but it was the client that said
 // goodbye; and the other way round.
-func TestWhoeverClosesFirstIsNamed(t *testing.T) {
+func TestWhoeverClosesFirstIsNamed(t *testing.T) { overWays(t, whoeverClosesFirstIsNamed) }
+
+func whoeverClosesFirstIsNamed(t *proxytest.T) {
 	for side, name := range sideNames {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(t *proxytest.T) {
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}})
 			client, backend := p.Tunnel(t)
 			toBackend := proxytest.ClientFrame(gobwas.OpClose, "\x03\xe8")

@@ -47,7 +47,11 @@ var headEndings = map[string]func(*ending){
 		e.start(func(c *proxy.Config) { c.Limits.Connections = 1 })
 		e.dial()
 		second := e.p.Dial(e.t)
-		second.WantEOF()
+		if e.t.Way().Client == proxytest.Plain {
+			second.WantEOF()
+		} else {
+			second.ReadUntilGone() // its handshake has come
+		}
 		e.logged()
 		if e.p.Holds(second) {
 			e.t.Error("the proxy keeps a connection that it refused")
@@ -130,7 +134,13 @@ func (e *ending) undialed() {
 	}
 }
 
-func quickConnect(c *proxy.Config) { c.Timeouts.Connect = shortTimeout }
+// quickConnect has a connect given up soon: the handshake with a backend is part of it.
+func (e *ending) quickConnect(c *proxy.Config) {
+	c.Timeouts.Connect = shortTimeout
+	if e.t.Way().Backend != proxytest.Plain {
+		c.Timeouts.Connect = stallTimeout
+	}
+}
 
 var dialEndings = map[string]func(*ending){
 	"D01": func(e *ending) {
@@ -148,7 +158,7 @@ var dialEndings = map[string]func(*ending){
 		e.undialed()
 	},
 	"D03": func(e *ending) {
-		e.dialing(plainRequest, quickConnect, proxytest.NeverAnswers(e.t))
+		e.dialing(plainRequest, e.quickConnect, proxytest.NeverAnswers(e.t))
 		e.client.CloseWrite()
 		e.accept()
 		e.answered()
@@ -187,7 +197,7 @@ var dialEndings = map[string]func(*ending){
 		e.lingers(e.client)
 	},
 	"D08": func(e *ending) {
-		e.dialing(plainRequest, quickConnect, proxytest.NeverAnswers(e.t))
+		e.dialing(plainRequest, e.quickConnect, proxytest.NeverAnswers(e.t))
 		e.accept()
 		e.p.WaitMetric(e.t, 1, "culvert_backend_connections_active")
 		e.tried(2)
@@ -195,7 +205,7 @@ var dialEndings = map[string]func(*ending){
 	},
 	"D09": func(e *ending) {
 		never := proxytest.NeverAnswers
-		e.dialing(plainRequest, quickConnect, never(e.t), never(e.t), never(e.t))
+		e.dialing(plainRequest, func(c *proxy.Config) { c.Timeouts.Connect = shortTimeout }, never(e.t), never(e.t), never(e.t))
 		e.refused(504)
 		e.tried(3)
 		e.undialed()

@@ -70,8 +70,7 @@ var lingerEndings = map[string]func(*ending){
 		e.start(func(c *proxy.Config) { c.Timeouts.ClientWrite = stallTimeout })
 		body := e.pendingRest()
 		e.cutAtTheBound()
-		e.client.ReadHead()
-		e.prefix(e.client.WantReset(), body, false)
+		e.prefix(e.bodyBeforeReset(), body, false)
 	},
 	"L08": func(e *ending) {
 		e.narrowClient = true

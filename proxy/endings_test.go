@@ -84,21 +84,26 @@ func TestEndings(t *testing.T) {
 	var mu sync.Mutex
 	executed := map[string]bool{}
 	rows := readEndings(t)
-	for _, row := range rows {
-		run := tests[row.id]
-		if run == nil {
-			t.Errorf("row %s has no test", row.id)
-			continue
+	for _, way := range proxytest.Ways() {
+		for _, row := range rows {
+			run := tests[row.id]
+			if run == nil {
+				t.Errorf("row %s has no test", row.id)
+				continue
+			}
+			if !goes("TestEndings/"+row.id, way) {
+				continue
+			}
+			t.Run(onWay(way, row.id), func(t *testing.T) {
+				t.Parallel()
+				e := &ending{t: proxytest.Over(t, way), row: row}
+				run(e)
+				e.finish()
+				mu.Lock()
+				executed[row.id] = true
+				mu.Unlock()
+			})
 		}
-		t.Run(row.id, func(t *testing.T) {
-			t.Parallel()
-			e := &ending{t: t, row: row}
-			run(e)
-			e.finish()
-			mu.Lock()
-			executed[row.id] = true
-			mu.Unlock()
-		})
 	}
 	for id := range tests {
 		if !slices.ContainsFunc(rows, func(row endingRow) bool { return row.id == id }) {
@@ -119,7 +124,7 @@ func TestEndings(t *testing.T) {
 
 // ending is one row under test: a proxy, and up to one connection at each of its far ends.
 type ending struct {
-	t              *testing.T
+	t              *proxytest.T
 	row            endingRow
 	p              *proxytest.Proxy
 	backend        *proxytest.Backend
@@ -166,6 +171,7 @@ func (e *ending) dial() {
 	}
 	e.client = e.p.DialWith(e.t, o)
 	e.p.Watch(e.t, e.client)
+	e.p.WaitGreeted(e.t)
 }
 
 // ask sends a request and leaves it with the backend, its head read.

@@ -9,6 +9,10 @@ import (
 )
 
 func TestABackendThatRefusesIsSeenInTheLog(t *testing.T) {
+	overWays(t, aBackendThatRefusesIsSeenInTheLog)
+}
+
+func aBackendThatRefusesIsSeenInTheLog(t *proxytest.T) {
 	address := proxytest.Refuses(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}, Addresses: []netip.AddrPort{address}})
 	for range 2 { // one of them asks the backend that refuses first

@@ -27,6 +27,10 @@ const (
 )
 
 func TestAConnectionLivesOnBehindAFixedAnswer(t *testing.T) {
+	overWays(t, aConnectionLivesOnBehindAFixedAnswer)
+}
+
+func aConnectionLivesOnBehindAFixedAnswer(t *proxytest.T) {
 	p, _ := named(t, answersHere(nil), "one")
 	client := p.Dial(t)
 	here := "GET /here HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -48,6 +52,10 @@ func TestAConnectionLivesOnBehindAFixedAnswer(t *testing.T) {
 }
 
 func TestFixedAnswersCountTowardsTheRequestsOfAConnection(t *testing.T) {
+	overWays(t, fixedAnswersCountTowardsTheRequestsOfAConnection)
+}
+
+func fixedAnswersCountTowardsTheRequestsOfAConnection(t *proxytest.T) {
 	p, _ := named(t, answersHere(func(c *proxy.Config) { c.KeepAliveRequests = 2 }), "one")
 	client := p.Dial(t)
 	client.Send("GET /here HTTP/1.1\r\nHost: a\r\n\r\nGET /here HTTP/1.1\r\nHost: a\r\n\r\nGET /here HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -57,7 +65,9 @@ func TestFixedAnswersCountTowardsTheRequestsOfAConnection(t *testing.T) {
 }
 
 // TestFixedAnswersForASlowClient: it holds nobody up. The answer that it does not take at once is its last, and whole.
-func TestFixedAnswersForASlowClient(t *testing.T) {
+func TestFixedAnswersForASlowClient(t *testing.T) { overWays(t, fixedAnswersForASlowClient) }
+
+func fixedAnswersForASlowClient(t *proxytest.T) {
 	const sent = proxy.DefaultKeepAliveRequests - 1
 	body := strings.Repeat("0123456789abcdef", proxy.MaxFixedBody/16)
 	p, _ := named(t, answersHere(func(c *proxy.Config) { c.Listeners[0].Rules[0].Answer.Body.Bytes = []byte(body) }), "one")

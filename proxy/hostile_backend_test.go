@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"net/netip"
 	"strings"
-	"testing"
 	"time"
 
 	"culvert/proxy"
@@ -117,20 +116,20 @@ var answerCases = []hostileCase{
 // backendTests: B08, backends that cannot be reached, by hand.
 func backendTests() []hostileTest {
 	return []hostileTest{
-		{"B08/refuses", func(t *testing.T) { testNextBackend(t, proxytest.Refuses(t)) }},
-		{"B08/unroutable", func(t *testing.T) { testNextBackend(t, unroutable) }},
-		{"B08/silent", func(t *testing.T) { testNextBackend(t, proxytest.NeverAnswers(t)) }},
-		{"B08/all-refuse", func(t *testing.T) {
+		{"B08/refuses", func(t *proxytest.T) { testNextBackend(t, proxytest.Refuses(t)) }},
+		{"B08/unroutable", func(t *proxytest.T) { testNextBackend(t, unroutable) }},
+		{"B08/silent", func(t *proxytest.T) { testNextBackend(t, proxytest.NeverAnswers(t)) }},
+		{"B08/all-refuse", func(t *proxytest.T) {
 			testNoBackend(t, "{502}", "request 502 connect-failed backend refused", 3, proxytest.Refuses(t), proxytest.Refuses(t), proxytest.Refuses(t), proxytest.Refuses(t))
 		}},
-		{"B08/all-unroutable", func(t *testing.T) {
+		{"B08/all-unroutable", func(t *proxytest.T) {
 			testNoBackend(t, "{502}", "request 502 connect-failed backend unreachable", 2, unroutable, unroutable)
 		}},
-		{"B08/all-silent", func(t *testing.T) { // three tries of the short time for one
+		{"B08/all-silent", func(t *proxytest.T) { // three tries of the short time for one
 			testNoBackend(t, "{504}", "request 504 connect-timeout backend timeout", 3, proxytest.NeverAnswers(t), proxytest.NeverAnswers(t), proxytest.NeverAnswers(t), proxytest.NeverAnswers(t))
 		}},
 		{"B08/silent-for-too-long", testConnectTotal},
-		{"B08/refuses-then-silent", func(t *testing.T) {
+		{"B08/refuses-then-silent", func(t *proxytest.T) {
 			testNoBackend(t, "{504}", "request 504 connect-timeout backend timeout", 2, proxytest.Refuses(t), proxytest.NeverAnswers(t))
 		}},
 		{"B08/accepts-and-resets", testAcceptsAndResets},
@@ -141,7 +140,7 @@ func backendTests() []hostileTest {
 var unroutable = netip.MustParseAddrPort("255.255.255.255:80")
 
 // startUnreachable starts a proxy whose backends in front of the one given cannot be reached.
-func startUnreachable(t *testing.T, backend *proxytest.Backend, addresses ...netip.AddrPort) *proxytest.Proxy {
+func startUnreachable(t *proxytest.T, backend *proxytest.Backend, addresses ...netip.AddrPort) *proxytest.Proxy {
 	t.Helper()
 	var backends []*proxytest.Backend
 	if backend != nil {
@@ -149,6 +148,9 @@ func startUnreachable(t *testing.T, backend *proxytest.Backend, addresses ...net
 	}
 	return proxytest.Start(t, proxytest.Options{Backends: backends, Addresses: addresses, Config: func(c *proxy.Config) {
 		c.Timeouts.Connect, c.Timeouts.ConnectTotal = 100*time.Millisecond, proxytest.Patience
+		if backend != nil && t.Way().Backend != proxytest.Plain {
+			c.Timeouts.Connect = time.Second // the handshake with the one that can be reached is part of it
+		}
 		if backend != nil { // it comes last
 			c.Groups[0].Backends = append(c.Groups[0].Backends[1:len(c.Groups[0].Backends):len(c.Groups[0].Backends)], c.Groups[0].Backends[0])
 		}
@@ -156,7 +158,7 @@ func startUnreachable(t *testing.T, backend *proxytest.Backend, addresses ...net
 }
 
 // testNextBackend: nothing was sent yet, so the next backend gets the request, and what came early, whole.
-func testNextBackend(t *testing.T, address netip.AddrPort) {
+func testNextBackend(t *proxytest.T, address netip.AddrPort) {
 	backend := proxytest.NewBackend(t)
 	p := startUnreachable(t, backend, address)
 	client := p.Dial(t)
@@ -178,12 +180,12 @@ func testNextBackend(t *testing.T, address netip.AddrPort) {
 }
 
 // testNoBackend: none can be reached, and the number of tries is bounded.
-func testNoBackend(t *testing.T, answer, log string, tries int, addresses ...netip.AddrPort) {
+func testNoBackend(t *proxytest.T, answer, log string, tries int, addresses ...netip.AddrPort) {
 	wantNoBackend(t, startUnreachable(t, nil, addresses...), addresses[0], answer, log, tries)
 }
 
 // testConnectTotal: the time for all tries together is over during the first.
-func testConnectTotal(t *testing.T) {
+func testConnectTotal(t *proxytest.T) {
 	addresses := []netip.AddrPort{proxytest.NeverAnswers(t), proxytest.NeverAnswers(t)}
 	p := proxytest.Start(t, proxytest.Options{Addresses: addresses, Config: func(c *proxy.Config) {
 		c.Timeouts.Connect, c.Timeouts.ConnectTotal = proxytest.Patience, 100*time.Millisecond
@@ -191,7 +193,7 @@ func testConnectTotal(t *testing.T) {
 	wantNoBackend(t, p, addresses[0], "{504}", "request 504 connect-timeout backend timeout", 1)
 }
 
-func wantNoBackend(t *testing.T, p *proxytest.Proxy, address netip.AddrPort, answer, log string, tries int) {
+func wantNoBackend(t *proxytest.T, p *proxytest.Proxy, address netip.AddrPort, answer, log string, tries int) {
 	t.Helper()
 	client := p.Dial(t)
 	expand := expander(p, client, address)
@@ -206,7 +208,7 @@ func wantNoBackend(t *testing.T, p *proxytest.Proxy, address netip.AddrPort, ans
 }
 
 // testAcceptsAndResets: the request was sent, so it is not sent to another.
-func testAcceptsAndResets(t *testing.T) {
+func testAcceptsAndResets(t *proxytest.T) {
 	first, second := proxytest.NewBackend(t), proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{first, second}})
 	client := p.Dial(t)

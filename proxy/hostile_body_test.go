@@ -53,16 +53,16 @@ var bodyCases = []hostileCase{
 
 func bodyTests() []hostileTest {
 	return []hostileTest{
-		{"H18/limit", func(t *testing.T) { testPipelined(t, 100) }},
-		{"H18/many", func(t *testing.T) { testPipelined(t, 2_500) }},
+		{"H18/limit", func(t *proxytest.T) { testPipelined(t, 100) }},
+		{"H18/many", func(t *proxytest.T) { testPipelined(t, 2_500) }},
 		{"H18/upgrade-behind", testUpgradeBehindRequests},
 		{"H19/continue", testExpectContinue},
 		{"H19/refused", testExpectRefused},
 		{"H19/body-comes-anyway", testExpectUnanswered},
 		{"H20/slow", testSlowBody},
 		{"H20/endless", testEndlessBody},
-		{"B06/small", func(t *testing.T) { testAnswerBeforeTheBody(t, 10) }},
-		{"B06/large", func(t *testing.T) { testAnswerBeforeTheBody(t, 4<<20) }},
+		{"B06/small", func(t *proxytest.T) { testAnswerBeforeTheBody(t, 10) }},
+		{"B06/large", func(t *proxytest.T) { testAnswerBeforeTheBody(t, 4<<20) }},
 		{"B07/safe", testPooledDies},
 		{"B07/unsafe", testPooledDiesUnderPost},
 		{"U01/kept", testUnknownUpgradeKept},
@@ -73,10 +73,10 @@ func bodyTests() []hostileTest {
 func livesOnBothSides(c *proxy.Config) { c.KeepAliveRequests, c.BackendIdle = 0, 0 }
 
 // answering serves requests on a backend's connection, each answered by what the path asks: its own name.
-func answering(t *testing.T, b *proxytest.Backend) {
+func answering(t testing.TB, b *proxytest.Backend) {
 	t.Helper()
 	b.Serve(func(c *proxytest.Conn) {
-		requests := bufio.NewReader(c.Raw())
+		requests := bufio.NewReader(c.Stream())
 		for {
 			r, err := http.ReadRequest(requests)
 			if err != nil {
@@ -87,7 +87,7 @@ func answering(t *testing.T, b *proxytest.Backend) {
 				return
 			}
 			text := r.URL.Path + string(body)
-			if _, err := fmt.Fprintf(c.Raw(), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text); err != nil {
+			if _, err := fmt.Fprintf(c.Stream(), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text); err != nil {
 				return
 			}
 		}
@@ -95,7 +95,7 @@ func answering(t *testing.T, b *proxytest.Backend) {
 }
 
 // testPipelined: 10,000 requests come in one segment. As many as one connection may carry are answered, in their order.
-func testPipelined(t *testing.T, allowed int) {
+func testPipelined(t *proxytest.T, allowed int) {
 	const all = 10_000
 	b := proxytest.NewBackend(t)
 	answering(t, b)
@@ -109,7 +109,7 @@ func testPipelined(t *testing.T, allowed int) {
 		fmt.Fprintf(&requests, "GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", i)
 	}
 	go func() { _ = client.TrySend(requests.String()) }()
-	answers := bufio.NewReader(client.Raw())
+	answers := bufio.NewReader(client.Stream())
 	for i := range allowed {
 		last := ""
 		if i == allowed-1 {
@@ -135,7 +135,7 @@ func testPipelined(t *testing.T, allowed int) {
 }
 
 // testUpgradeBehindRequests: an upgrade is pipelined behind two requests, frames behind it.
-func testUpgradeBehindRequests(t *testing.T) {
+func testUpgradeBehindRequests(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: livesOnBothSides})
 	client := p.Dial(t)
@@ -161,7 +161,7 @@ func testUpgradeBehindRequests(t *testing.T) {
 const expecting = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
 
 // expectation brings a request that expects 100-continue to the backend.
-func expectation(t *testing.T) (p *proxytest.Proxy, client, conn *proxytest.Conn) {
+func expectation(t *proxytest.T) (p *proxytest.Proxy, client, conn *proxytest.Conn) {
 	t.Helper()
 	b := proxytest.NewBackend(t)
 	p = proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: livesOnBothSides})
@@ -174,7 +174,7 @@ func expectation(t *testing.T) (p *proxytest.Proxy, client, conn *proxytest.Conn
 	return p, client, conn
 }
 
-func testExpectContinue(t *testing.T) {
+func testExpectContinue(t *proxytest.T) {
 	p, client, conn := expectation(t)
 	conn.Send("HTTP/1.1 100 Continue\r\n\r\n")
 	client.Want("HTTP/1.1 100 Continue\r\n\r\n")
@@ -188,7 +188,7 @@ func testExpectContinue(t *testing.T) {
 }
 
 // testExpectRefused: the final answer comes at once; whether the client sends the body or not, this connection ends.
-func testExpectRefused(t *testing.T) {
+func testExpectRefused(t *proxytest.T) {
 	p, client, conn := expectation(t)
 	conn.Send("HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno")
 	client.Want("HTTP/1.1 401 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
@@ -197,7 +197,7 @@ func testExpectRefused(t *testing.T) {
 	wantLog(t, p, "request 401 complete backend")
 }
 
-func testExpectUnanswered(t *testing.T) {
+func testExpectUnanswered(t *proxytest.T) {
 	p, client, conn := expectation(t)
 	client.Send("hello")
 	conn.Want("hello")
@@ -209,8 +209,9 @@ func testExpectUnanswered(t *testing.T) {
 }
 
 // testSlowBody: the body comes slower than it must, and the client can read the answer whole.
-func testSlowBody(t *testing.T) {
+func testSlowBody(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
+	b.Serve(func(c *proxytest.Conn) { c.ReadUntilGone() })
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
 		c.MinBodyRate, c.Timeouts.BodyRate = 1<<20, 500*time.Millisecond
 	}})
@@ -237,7 +238,7 @@ func testSlowBody(t *testing.T) {
 
 // testEndlessBody: a body without end is refused at its bound, and the client, which goes on sending, can read the answer
 // whole.
-func testEndlessBody(t *testing.T) {
+func testEndlessBody(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	b.Serve(func(c *proxytest.Conn) { c.ReadUntilGone() })
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
@@ -260,7 +261,7 @@ func testEndlessBody(t *testing.T) {
 
 // testAnswerBeforeTheBody: the backend answers when it has seen the head. The client gets the answer whole, however much of its
 // body is on its way.
-func testAnswerBeforeTheBody(t *testing.T, size int) {
+func testAnswerBeforeTheBody(t *proxytest.T, size int) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
 		livesOnBothSides(c)
@@ -279,7 +280,7 @@ func testAnswerBeforeTheBody(t *testing.T, size int) {
 }
 
 // testPooledDies: a kept connection is closed just as a request is sent on it, which is sent once more, elsewhere.
-func testPooledDies(t *testing.T) {
+func testPooledDies(t *proxytest.T) {
 	for _, method := range []string{"GET", "PUT", "DELETE", "OPTIONS"} {
 		p, client, conn, b := pooled(t)
 		client.Send(method + " /2 HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -294,7 +295,7 @@ func testPooledDies(t *testing.T) {
 }
 
 // testPooledDiesUnderPost: what must not be done twice is not sent twice (RFC 9110 9.2.2), nor is a body.
-func testPooledDiesUnderPost(t *testing.T) {
+func testPooledDiesUnderPost(t *proxytest.T) {
 	for _, request := range []string{"POST /2 HTTP/1.1¶Host: a¶¶", "PUT /2 HTTP/1.1¶Host: a¶Content-Length: 1¶¶x"} {
 		p, client, conn, b := pooled(t)
 		expand := expander(p, client, b.Address())
@@ -309,7 +310,7 @@ func testPooledDiesUnderPost(t *testing.T) {
 }
 
 // pooled leaves a client and a backend whose connections have served one exchange.
-func pooled(t *testing.T) (p *proxytest.Proxy, client, conn *proxytest.Conn, b *proxytest.Backend) {
+func pooled(t *proxytest.T) (p *proxytest.Proxy, client, conn *proxytest.Conn, b *proxytest.Backend) {
 	t.Helper()
 	b = proxytest.NewBackend(t)
 	p = proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: livesOnBothSides})
@@ -325,7 +326,7 @@ func pooled(t *testing.T) (p *proxytest.Proxy, client, conn *proxytest.Conn, b *
 
 // testUnknownUpgradeKept: an upgrade to something unknown is an ordinary request, and what follows it is a request of its
 // own: parsed, logged, and with a head of ours in front of the backend.
-func testUnknownUpgradeKept(t *testing.T) {
+func testUnknownUpgradeKept(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: livesOnBothSides})
 	client := p.Dial(t)

@@ -47,13 +47,13 @@ func (c hostileCase) tests() []hostileTest {
 		if c.onlyWhole && feed != "whole" || c.noTrailing && feed == "trailing" {
 			continue
 		}
-		tests = append(tests, hostileTest{c.name + "/" + feed, func(t *testing.T) { c.run(t, feed) }})
+		tests = append(tests, hostileTest{c.name + "/" + feed, func(t *proxytest.T) { c.run(t, feed) }})
 	}
 	return tests
 }
 
 // run plays the case and compares everything.
-func (c hostileCase) run(t *testing.T, feed string) {
+func (c hostileCase) run(t *proxytest.T, feed string) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: c.change})
 	client := p.Dial(t)
@@ -137,7 +137,7 @@ func feedAs(c *proxytest.Conn, text, feed string) error {
 }
 
 // wantNobody checks that the proxy never connected to the backend, which it closes.
-func wantNobody(t *testing.T, backend *proxytest.Backend) {
+func wantNobody(t testing.TB, backend *proxytest.Backend) {
 	t.Helper()
 	backend.Serve(func(c *proxytest.Conn) { c.ReadUntilGone() })
 	if n := backend.CloseAndCount(t); n != 0 {
@@ -146,7 +146,7 @@ func wantNobody(t *testing.T, backend *proxytest.Backend) {
 }
 
 // wantLog compares the whole access log with what is expected: one entry per line, as logSummary spells it.
-func wantLog(t *testing.T, p *proxytest.Proxy, want ...string) {
+func wantLog(t testing.TB, p *proxytest.Proxy, want ...string) {
 	t.Helper()
 	for _, line := range want {
 		if !strings.HasPrefix(line, "tunnel-open") {
@@ -230,14 +230,14 @@ var refusalBodies = map[int][4]string{
 }
 
 // expander returns what turns a template into bytes: the pilcrow is CRLF; {forwarded} are the headers that the proxy
-// adds for this client; {client-port} is the client's port, {port} the listener's, {backend} the backend's address; {key}
+// adds for this client; {proto} is what clients come by, {client-port} is the client's port, {port} the listener's, {backend} the backend's address; {key}
 // and {accept} belong together; {502} is the proxy's own answer with this status, {502 head} its head alone.
 func expander(p *proxytest.Proxy, client *proxytest.Conn, backend netip.AddrPort) func(string) string {
 	own, listener := fmt.Sprint(client.Local().Port()), fmt.Sprint(p.Address().Port())
 	pairs := []string{
-		"{forwarded}", "X-Forwarded-For: 127.0.0.1¶X-Forwarded-Proto: http¶X-Forwarded-Port: " + listener +
+		"{forwarded}", "X-Forwarded-For: 127.0.0.1¶X-Forwarded-Proto: " + p.Scheme() + "¶X-Forwarded-Port: " + listener +
 			"¶X-Forwarded-Client-Srcport: " + own + "¶",
-		"{client-port}", own, "{port}", listener, "{key}", proxytest.Key, "{accept}", proxytest.Accept(proxytest.Key),
+		"{proto}", p.Scheme(), "{client-port}", own, "{port}", listener, "{key}", proxytest.Key, "{accept}", proxytest.Accept(proxytest.Key),
 		"{backend}", backend.String(),
 	}
 	for status, r := range refusalBodies {

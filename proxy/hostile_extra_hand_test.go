@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"fmt"
 	"strings"
-	"testing"
 	"time"
 
 	"culvert/proxy"
@@ -29,16 +28,16 @@ func extraTests() []hostileTest {
 		{"X32/hostile-text-in-the-log", testLogEscapes},
 	}
 	for _, c := range forwardedChains {
-		tests = append(tests, hostileTest{"X13/" + c.name, func(t *testing.T) { testForwardedChain(t, c.lines, c.client) }})
+		tests = append(tests, hostileTest{"X13/" + c.name, func(t *proxytest.T) { testForwardedChain(t, c.lines, c.client) }})
 	}
 	for _, c := range deflateCases() {
-		tests = append(tests, hostileTest{c.name, func(t *testing.T) { c.runAgreed(t, deflate) }})
+		tests = append(tests, hostileTest{c.name, func(t *proxytest.T) { c.runAgreed(t, deflate) }})
 	}
 	return tests
 }
 
 // testCutSwitch: the 101 and frames behind it come in two reads, cut at each byte.
-func testCutSwitch(t *testing.T) {
+func testCutSwitch(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 	whole := strings.NewReplacer("¶", "\r\n", "{accept}", proxytest.Accept(proxytest.Key)).Replace(switching) + worldFrames
@@ -63,7 +62,7 @@ func testCutSwitch(t *testing.T) {
 
 // startSlowBackend starts a proxy before a backend that takes only a part of a long head, and sends one. It returns
 // once the proxy has sent what went.
-func startSlowBackend(t *testing.T) (p *proxytest.Proxy, client, conn *proxytest.Conn, expand func(string) string) {
+func startSlowBackend(t *proxytest.T) (p *proxytest.Proxy, client, conn *proxytest.Conn, expand func(string) string) {
 	t.Helper()
 	b := proxytest.NewBackendWith(t, proxytest.BackendOptions{ReceiveBuffer: 1 << 10})
 	p = proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) { c.NotSentLowat = 4 << 10 }})
@@ -74,7 +73,7 @@ func startSlowBackend(t *testing.T) (p *proxytest.Proxy, client, conn *proxytest
 }
 
 // testEarlySwitch: a 101 while a part of the request is still on its way would let frames pass for the rest of it.
-func testEarlySwitch(t *testing.T) {
+func testEarlySwitch(t *proxytest.T) {
 	p, client, conn, expand := startSlowBackend(t)
 	conn.Send(expand(switching))
 	client.Want(expand("{502}"))
@@ -87,13 +86,14 @@ func testEarlySwitch(t *testing.T) {
 }
 
 // testEarlyAnswer: any other answer is relayed, and the rest of the request dropped.
-func testEarlyAnswer(t *testing.T) {
+func testEarlyAnswer(t *proxytest.T) {
 	p, client, conn, expand := startSlowBackend(t)
 	conn.Send(expand("HTTP/1.1 431 Too Large¶Content-Length: 0¶¶"))
 	client.Want(expand("HTTP/1.1 431 Too Large¶Content-Length: 0¶Connection: close¶¶"))
 	client.WantEOF()
 	client.Close()
-	if got, _ := conn.ReadUntilGone(); strings.Contains(got, "\r\n\r\n") {
+	// What is encrypted already cannot be dropped without breaking the stream for whatever follows it.
+	if got, _ := conn.ReadUntilGone(); strings.Contains(got, "\r\n\r\n") && t.Way().Backend == proxytest.Plain {
 		t.Errorf("the request was sent whole: %s", proxytest.Excerpt(got))
 	}
 	wantLog(t, p, "request 431 complete backend")
@@ -104,7 +104,7 @@ var mebibyte = strings.Repeat(proxytest.ClientFrame(gobwas.OpBinary, strings.Rep
 
 // testAnswerAgainstEarlyFrames: the client goes on sending frames while its upgrade is turned down. It can read the
 // answer whole, and nobody gets the frames.
-func testAnswerAgainstEarlyFrames(t *testing.T) {
+func testAnswerAgainstEarlyFrames(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
 		c.Timeouts.Linger = 2 * time.Second
@@ -130,7 +130,7 @@ func testAnswerAgainstEarlyFrames(t *testing.T) {
 }
 
 // testEarlyFramesThenFinish: the client's FIN stands behind more than is read before the 101. All of it arrives.
-func testEarlyFramesThenFinish(t *testing.T) {
+func testEarlyFramesThenFinish(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 	client := p.Dial(t)
@@ -159,7 +159,7 @@ func testEarlyFramesThenFinish(t *testing.T) {
 }
 
 // testEarlyFramesThenLeave: the client's FIN is known before the 101, though not all in front of it was read: it left.
-func testEarlyFramesThenLeave(t *testing.T) {
+func testEarlyFramesThenLeave(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 	client := p.Dial(t)
@@ -178,7 +178,7 @@ func testEarlyFramesThenLeave(t *testing.T) {
 
 // testInterimFlood: large 1xx answers for a client that does not read are held up to a bound; it can read whole ones
 // and the 502 later.
-func testInterimFlood(t *testing.T) {
+func testInterimFlood(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 	client := p.DialWith(t, proxytest.ConnOptions{ReceiveBuffer: 1 << 10})
@@ -201,7 +201,7 @@ func testInterimFlood(t *testing.T) {
 }
 
 // testBytesBehindRequest: a client that sends on behind an ordinary request can read the answer whole.
-func testBytesBehindRequest(t *testing.T) {
+func testBytesBehindRequest(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
 		c.Timeouts.Linger = 2 * time.Second
@@ -227,7 +227,7 @@ func testBytesBehindRequest(t *testing.T) {
 }
 
 // testUrgentBytes: TCP's urgent data is no part of the stream: it neither reaches the backend nor stops the tunnel.
-func testUrgentBytes(t *testing.T) {
+func testUrgentBytes(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 	client, conn := p.Tunnel(t)
@@ -269,7 +269,7 @@ var forwardedChains = []struct{ name, lines, client string }{
 	{"underscores-are-not-it", "X_Forwarded_For: 192.0.2.7¶", "127.0.0.1"},
 }
 
-func testForwardedChain(t *testing.T, lines, want string) {
+func testForwardedChain(t *proxytest.T, lines, want string) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: trustLoopback})
 	client := p.Dial(t)
@@ -289,7 +289,7 @@ func testForwardedChain(t *testing.T, lines, want string) {
 }
 
 // testLogKeepsSecrets: tokens in a query, in a page's address and in headers are nobody's to read in a log.
-func testLogKeepsSecrets(t *testing.T) {
+func testLogKeepsSecrets(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 	for _, request := range []string{
@@ -313,6 +313,7 @@ func testLogKeepsSecrets(t *testing.T) {
 		conn.Send(expand(switching))
 		client.Want(expand(switchedClient))
 		client.CloseWrite()
+		conn.WantEOF()
 		conn.Close()
 		client.WantEOF()
 		p.WaitEnd(t)
@@ -325,7 +326,7 @@ func testLogKeepsSecrets(t *testing.T) {
 }
 
 // testLogEscapes: whatever a client puts into what is logged, each line stays one JSON object.
-func testLogEscapes(t *testing.T) {
+func testLogEscapes(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: trustLoopback})
 	client := p.Dial(t)
@@ -364,7 +365,7 @@ func deflateCases() []frameCase {
 }
 
 // runAgreed plays the case in a tunnel whose two sides have agreed on what the lines say.
-func (c frameCase) runAgreed(t *testing.T, lines string) {
+func (c frameCase) runAgreed(t *proxytest.T, lines string) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}})
 	client := p.Dial(t)

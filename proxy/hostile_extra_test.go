@@ -88,7 +88,7 @@ var extraCases = []hostileCase{
 	failed("X11/empty-chosen", "Sec-WebSocket-Protocol: a, b¶", "Sec-WebSocket-Protocol:¶", "subprotocol-not-offered"),
 	failed("X11/extension-not-offered", "", deflate, "extension-not-offered"),
 	passed("X12/30-kb-of-forwarded", plain("X-Forwarded-For: "+manyAddresses+"¶"), "GET / HTTP/1.1¶Host: a¶X-Forwarded-For: "+manyAddresses+
-		", 127.0.0.1¶X-Forwarded-Proto: http¶X-Forwarded-Port: {port}¶X-Forwarded-Client-Srcport: {client-port}¶Connection: close¶¶").with(trusted),
+		", 127.0.0.1¶X-Forwarded-Proto: {proto}¶X-Forwarded-Port: {port}¶X-Forwarded-Client-Srcport: {client-port}¶Connection: close¶¶").with(trusted),
 	refused("X14/head-refused", "HEAD / HTTP/1.1¶Host: a¶X : 1¶¶", "400", "bad-request client space-before-colon").with(headOnly),
 	passed("X14/head-with-length", "HEAD / HTTP/1.1¶Host: a¶Content-Length: 5¶¶hello",
 		"HEAD / HTTP/1.1¶Host: a¶Content-Length: 5¶{forwarded}Connection: close¶¶hello").with(func(c *hostileCase) {

@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"fmt"
 	"strings"
-	"testing"
 	"time"
 
 	"culvert/engine"
@@ -31,12 +30,12 @@ var frameFeeds = []string{"whole", "bytes", "trailing", "glued"}
 func (c frameCase) tests() []hostileTest {
 	var tests []hostileTest
 	for _, feed := range frameFeeds {
-		tests = append(tests, hostileTest{c.name + "/" + feed, func(t *testing.T) { c.run(t, feed) }})
+		tests = append(tests, hostileTest{c.name + "/" + feed, func(t *proxytest.T) { c.run(t, feed) }})
 	}
 	return tests
 }
 
-func (c frameCase) run(t *testing.T, feed string) {
+func (c frameCase) run(t *proxytest.T, feed string) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}})
 	send := c.send
@@ -48,7 +47,7 @@ func (c frameCase) run(t *testing.T, feed string) {
 }
 
 // finish compares what comes of what was sent.
-func (c frameCase) finish(t *testing.T, p *proxytest.Proxy, client, conn *proxytest.Conn) {
+func (c frameCase) finish(t *proxytest.T, p *proxytest.Proxy, client, conn *proxytest.Conn) {
 	t.Helper()
 	sender, receiver, by := client, conn, "client"
 	if c.fromBackend {
@@ -77,7 +76,7 @@ func (c frameCase) finish(t *testing.T, p *proxytest.Proxy, client, conn *proxyt
 }
 
 // open opens the tunnel and sends, both heads read.
-func (c frameCase) open(t *testing.T, p *proxytest.Proxy, backend *proxytest.Backend, send, feed string) (client, conn *proxytest.Conn) {
+func (c frameCase) open(t *proxytest.T, p *proxytest.Proxy, backend *proxytest.Backend, send, feed string) (client, conn *proxytest.Conn) {
 	t.Helper()
 	if feed != "glued" {
 		client, conn = p.Tunnel(t)
@@ -226,7 +225,7 @@ func frameTests() []hostileTest {
 	for _, bits := range []int{34, 62} {
 		for _, side := range []string{"client", "backend"} {
 			name := fmt.Sprintf("F05/2-to-the-%d/from-%s", bits, side)
-			tests = append(tests, hostileTest{name, func(t *testing.T) { testDeclaredLength(t, 1<<bits, side) }})
+			tests = append(tests, hostileTest{name, func(t *proxytest.T) { testDeclaredLength(t, 1<<bits, side) }})
 		}
 	}
 	for name, frame := range map[string]string{
@@ -235,14 +234,14 @@ func frameTests() []hostileTest {
 		"empty-messages":     "",
 		"pings":              proxytest.ClientFrame(gobwas.OpPing, ""),
 	} {
-		tests = append(tests, hostileTest{"F06/" + name, func(t *testing.T) { testFrameFlood(t, frame) }})
+		tests = append(tests, hostileTest{"F06/" + name, func(t *proxytest.T) { testFrameFlood(t, frame) }})
 	}
-	return append(tests, hostileTest{"F07/from-client", func(t *testing.T) { testCutHeaders(t, false) }},
-		hostileTest{"F07/from-backend", func(t *testing.T) { testCutHeaders(t, true) }})
+	return append(tests, hostileTest{"F07/from-client", func(t *proxytest.T) { testCutHeaders(t, false) }},
+		hostileTest{"F07/from-backend", func(t *proxytest.T) { testCutHeaders(t, true) }})
 }
 
 // testDeclaredLength: a length is a number, not a size; the idle timeout ends what never comes.
-func testDeclaredLength(t *testing.T, length int64, side string) {
+func testDeclaredLength(t *proxytest.T, length int64, side string) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: func(c *proxy.Config) {
 		c.Timeouts.Idle = time.Second
@@ -262,7 +261,7 @@ func testDeclaredLength(t *testing.T, length int64, side string) {
 }
 
 // testFrameFlood: a million frames in one tunnel cost no memory, and another tunnel of the loop goes on meanwhile.
-func testFrameFlood(t *testing.T, frame string) {
+func testFrameFlood(t *proxytest.T, frame string) {
 	const frames = 1_000_000
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}})
@@ -299,7 +298,7 @@ func testFrameFlood(t *testing.T, frame string) {
 }
 
 // testCutHeaders: each form of header is cut at each byte, so that the parts come in two reads.
-func testCutHeaders(t *testing.T, fromBackend bool) {
+func testCutHeaders(t *proxytest.T, fromBackend bool) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}})
 	client, conn := p.Tunnel(t)

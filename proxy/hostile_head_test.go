@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"testing"
 	"time"
 
 	"culvert/proxy"
@@ -162,7 +161,7 @@ var forwardedCases = []hostileCase{
 			"X-Forwarded-For: 1.2.3.4, 127.0.0.1¶Connection: close¶¶").with(trusted),
 	passed("H17/trusted-says-nothing", plain(""), ordinaryForwarded).with(trusted),
 	passed("H17/trusted-several-lines", plain("X-Forwarded-For: 1.2.3.4,5.6.7.8¶X: 1¶x-forwarded-for:¶X-Forwarded-For: ::1¶"),
-		"GET / HTTP/1.1¶Host: a¶X: 1¶X-Forwarded-For: 1.2.3.4,5.6.7.8, ::1, 127.0.0.1¶X-Forwarded-Proto: http¶X-Forwarded-Port: {port}¶"+
+		"GET / HTTP/1.1¶Host: a¶X: 1¶X-Forwarded-For: 1.2.3.4,5.6.7.8, ::1, 127.0.0.1¶X-Forwarded-Proto: {proto}¶X-Forwarded-Port: {port}¶"+
 			"X-Forwarded-Client-Srcport: {client-port}¶Connection: close¶¶").with(trusted),
 }
 
@@ -182,7 +181,7 @@ func deadlineTests() []hostileTest {
 }
 
 // testSlowHead: a byte now and then does not move the deadline.
-func testSlowHead(t *testing.T) {
+func testSlowHead(t *proxytest.T) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: shortHead})
 	client := p.Dial(t)
@@ -209,7 +208,7 @@ func testSlowHead(t *testing.T) {
 }
 
 // testLateHead: the rest of a head behind the 408 is nobody's request.
-func testLateHead(t *testing.T) {
+func testLateHead(t *proxytest.T) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: shortHead})
 	client := p.Dial(t)
@@ -223,7 +222,7 @@ func testLateHead(t *testing.T) {
 }
 
 // testSilentClient: whoever says nothing is told nothing, and is only counted.
-func testSilentClient(t *testing.T) {
+func testSilentClient(t *proxytest.T) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: shortHead})
 	p.Dial(t).WantEOF()
@@ -231,7 +230,7 @@ func testSilentClient(t *testing.T) {
 }
 
 // testSilentFinish: the same when the client leaves without a word.
-func testSilentFinish(t *testing.T) {
+func testSilentFinish(t *proxytest.T) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}})
 	client := p.Dial(t)
@@ -240,7 +239,7 @@ func testSilentFinish(t *testing.T) {
 	wantSilence(t, p, backend)
 }
 
-func wantSilence(t *testing.T, p *proxytest.Proxy, backend *proxytest.Backend) {
+func wantSilence(t *proxytest.T, p *proxytest.Proxy, backend *proxytest.Backend) {
 	t.Helper()
 	p.WaitMetric(t, 1, "culvert_exchanges_ended_total", "reason=silent")
 	wantLog(t, p)

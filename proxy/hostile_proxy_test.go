@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strings"
-	"testing"
 	"time"
 
 	"culvert/proxy"
@@ -83,7 +82,7 @@ var proxyCases = []hostileCase{
 // proxyTests are those of P01 that are no exchange.
 func proxyTests() []hostileTest {
 	return []hostileTest{
-		{"P01/untrusted-source", func(t *testing.T) {
+		{"P01/untrusted-source", func(t *proxytest.T) {
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}, Config: func(c *proxy.Config) {
 				requiresProxy(c)
 				c.Listeners[0].ProxyProtocolFrom = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
@@ -91,7 +90,7 @@ func proxyTests() []hostileTest {
 			p.Dial(t).ReadUntilGone()
 			p.WaitMetric(t, 1, "culvert_dropped_total", "limit=proxy-protocol-from")
 		}},
-		{"P01/unfinished", func(t *testing.T) {
+		{"P01/unfinished", func(t *proxytest.T) {
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}, Config: func(c *proxy.Config) {
 				requiresProxy(c)
 				c.Timeouts.ClientHead = 100 * time.Millisecond
@@ -101,7 +100,7 @@ func proxyTests() []hostileTest {
 			client.WantReset()
 			wantLog(t, p, "request 0 bad-proxy-header client incomplete")
 		}},
-		{"P01/cut", func(t *testing.T) {
+		{"P01/cut", func(t *proxytest.T) {
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}, Config: requiresProxy})
 			client := p.Dial(t)
 			client.Send("PROXY TCP4 192.0.2.1 198")

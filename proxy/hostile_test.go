@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"culvert/proxy/proxytest"
 )
 
 // The hostile inputs, by id. Each is fed to a real proxy between a client and a backend that record every byte;
@@ -18,7 +20,7 @@ import (
 // hostileTest is one subtest of TestHostile. Its name begins with the id of its input.
 type hostileTest struct {
 	name string
-	run  func(t *testing.T)
+	run  func(t *proxytest.T)
 }
 
 // hostileTests are all subtests, file by file.
@@ -39,7 +41,6 @@ func hostileTests() []hostileTest {
 func TestHostile(t *testing.T) {
 	var mu sync.Mutex
 	ran := map[string]bool{}
-	names := map[string]bool{}
 	documented := documentedInputs(t)
 	t.Cleanup(func() {
 		for id, covered := range documented {
@@ -48,22 +49,31 @@ func TestHostile(t *testing.T) {
 			}
 		}
 	})
-	for _, test := range hostileTests() {
+	tests := hostileTests()
+	names := map[string]bool{}
+	for _, test := range tests {
 		if names[test.name] {
 			t.Errorf("two tests are named %s", test.name)
 		}
 		names[test.name] = true
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			id, _, _ := strings.Cut(test.name, "/")
-			if _, known := documented[id]; !known {
-				t.Errorf("%s is not in docs/hostile.md", id)
+	}
+	for _, way := range proxytest.Ways() {
+		for _, test := range tests {
+			if !goes("TestHostile/"+test.name, way) {
+				continue
 			}
-			mu.Lock()
-			ran[id] = true
-			mu.Unlock()
-			test.run(t)
-		})
+			t.Run(onWay(way, test.name), func(t *testing.T) {
+				t.Parallel()
+				id, _, _ := strings.Cut(test.name, "/")
+				if _, known := documented[id]; !known {
+					t.Errorf("%s is not in docs/hostile.md", id)
+				}
+				mu.Lock()
+				ran[id] = true
+				mu.Unlock()
+				test.run(proxytest.Over(t, way))
+			})
+		}
 	}
 }
 

@@ -391,7 +391,7 @@ func secureExtraTests() []hostileTest {
 		"X41/never-reads": silentReader,
 	} {
 		for version, number := range bothVersions {
-			tests = append(tests, hostileTest{name + "/" + version, func(t *testing.T) { run(t, number) }})
+			tests = append(tests, hostileTest{name + "/" + version, func(t *proxytest.T) { run(t.T, number) }})
 		}
 	}
 	return tests

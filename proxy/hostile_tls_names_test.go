@@ -189,7 +189,7 @@ func nameTests() []hostileTest {
 		"ticket": ticketsOfAnotherName, "host": otherHost, "host-later": otherHostLater, "host-without-mtls": anyHost, "strict": namesRefused,
 	} {
 		for version, number := range bothVersions {
-			tests = append(tests, hostileTest{"T05/" + name + "/" + version, func(t *testing.T) { run(t, number) }})
+			tests = append(tests, hostileTest{"T05/" + name + "/" + version, func(t *proxytest.T) { run(t.T, number) }})
 		}
 	}
 	return tests

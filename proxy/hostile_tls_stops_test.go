@@ -191,7 +191,7 @@ func (s *stopper) dial(t *testing.T) *net.TCPConn {
 func stopTests() []hostileTest {
 	var tests []hostileTest
 	for name, version := range bothVersions {
-		tests = append(tests, hostileTest{"T02/" + name, func(t *testing.T) { handshakesThatStop(t, version) }})
+		tests = append(tests, hostileTest{"T02/" + name, func(t *proxytest.T) { handshakesThatStop(t.T, version) }})
 	}
 	return tests
 }

@@ -44,14 +44,14 @@ func plainOnTLSTests() []hostileTest {
 	} {
 		tests = append(tests, onTLS(func(name, send, _ string, secure func(*proxy.Config)) hostileCase { return noTLS(name, send, secure) }, name, send, "")...)
 	}
-	return append(tests, hostileTest{"T01/cut", cutInClear}, hostileTest{"T01/silent", silentOnTLS})
+	return append(tests, hostileTest{"T01/cut", plainly(cutInClear)}, hostileTest{"T01/silent", plainly(silentOnTLS)})
 }
 
 // onTLS makes the tests of a case, each of which has a listener with a certificate of its own.
 func onTLS(make func(name, send, client string, secure func(*proxy.Config)) hostileCase, name, send, client string) []hostileTest {
 	var tests []hostileTest
 	for _, feed := range hostileFeeds {
-		tests = append(tests, hostileTest{"T01/" + name + "/" + feed, func(t *testing.T) {
+		tests = append(tests, hostileTest{"T01/" + name + "/" + feed, func(t *proxytest.T) {
 			make(name, send, client, func(c *proxy.Config) {
 				secure(t, c)
 				c.Listeners[0].TLS.HSTS = time.Hour
@@ -126,7 +126,7 @@ func recordTests() []hostileTest {
 	var tests []hostileTest
 	for name, c := range firstBytes {
 		for _, feed := range hostileFeeds {
-			tests = append(tests, hostileTest{"T03/" + name + "/" + feed, func(t *testing.T) {
+			tests = append(tests, hostileTest{"T03/" + name + "/" + feed, func(t *proxytest.T) {
 				send := c.send
 				if feed == "trailing" {
 					send += strings.Repeat("more of it, which nobody reads ", 1000)
@@ -134,7 +134,7 @@ func recordTests() []hostileTest {
 				s := startSecured(t, nil)
 				client := s.Dial(t)
 				_ = feedAs(client, send, feed) // what the proxy did is seen by its answer
-				wantAlertInClear(t, client, c.alert)
+				wantAlertInClear(t.T, client, c.alert)
 				client.Close()
 				wantLog(t, s.Proxy, "request 0 tls-handshake client alert sent: "+c.log)
 				s.wantNothingLeft()
@@ -147,8 +147,8 @@ func recordTests() []hostileTest {
 				continue
 			}
 			for _, where := range []string{"keep-alive", "tunnel"} {
-				tests = append(tests, hostileTest{fmt.Sprintf("%s/%s/%s", name, where, version), func(t *testing.T) {
-					wrongRecordIsRefused(t, version, where == "tunnel", c.records, c.alert)
+				tests = append(tests, hostileTest{fmt.Sprintf("%s/%s/%s", name, where, version), func(t *proxytest.T) {
+					wrongRecordIsRefused(t.T, version, where == "tunnel", c.records, c.alert)
 				}})
 			}
 		}
@@ -159,12 +159,12 @@ func recordTests() []hostileTest {
 			"T04/keep-alive-cut":                   cutKeepAlive,
 			"T04/body-cut":                         cutBody,
 		} {
-			tests = append(tests, hostileTest{name + "/" + version, func(t *testing.T) { run(t, version) }})
+			tests = append(tests, hostileTest{name + "/" + version, func(t *proxytest.T) { run(t.T, version) }})
 		}
 	}
 	return append(tests,
-		hostileTest{"T04/early-data", earlyData}, hostileTest{"T04/key-updates-without-end", endlessKeyUpdates},
-		hostileTest{"T04/key-updates-that-nobody-reads", unreadKeyUpdates},
+		hostileTest{"T04/early-data", plainly(earlyData)}, hostileTest{"T04/key-updates-without-end", plainly(endlessKeyUpdates)},
+		hostileTest{"T04/key-updates-that-nobody-reads", plainly(unreadKeyUpdates)},
 	)
 }
 
@@ -389,12 +389,12 @@ func unreadKeyUpdates(t *testing.T) {
 	backend := s.switched(c)
 	backend.Send(proxytest.ServerHeader(proxytest.StallPayload))
 	s.Stall(t, backend)
-	go func() { _, _ = io.Copy(io.Discard, backend.Raw()) }()
-	_ = raw.Raw().SetWriteDeadline(authority.Now().Add(3 * time.Second)) // the proxy stops reading long before
+	go func() { _, _ = io.Copy(io.Discard, backend.Stream()) }()
+	_ = raw.Stream().SetWriteDeadline(authority.Now().Add(3 * time.Second)) // the proxy stops reading long before
 	sent := 0
 	for ; sent < rounds; sent++ {
 		records := f.keyUpdate(1) + f.data(strings.Repeat(proxytest.ClientText("x"), 16), 7)
-		if _, err := io.WriteString(raw.Raw(), records); err != nil {
+		if _, err := io.WriteString(raw.Stream(), records); err != nil {
 			break
 		}
 	}
@@ -409,3 +409,6 @@ func unreadKeyUpdates(t *testing.T) {
 	s.WaitEnd(t).Want(t, "client-reset", 101, "client")
 	s.wantNothingLeft()
 }
+
+// plainly runs a test that speaks TLS on its own.
+func plainly(run func(*testing.T)) func(*proxytest.T) { return func(t *proxytest.T) { run(t.T) } }

@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"strings"
-	"testing"
 	"time"
 
 	"culvert/engine"
@@ -232,7 +231,7 @@ func upgradeTests() []hostileTest {
 }
 
 // testManyEarlyFrames: 1 MiB of frames before the 101 is taken up to one read buffer, and delivered after it.
-func testManyEarlyFrames(t *testing.T) {
+func testManyEarlyFrames(t *proxytest.T) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}})
 	client := p.Dial(t)
@@ -274,7 +273,7 @@ func testManyEarlyFrames(t *testing.T) {
 }
 
 // testLateSwitch: a valid 101 behind the timeout opens nothing.
-func testLateSwitch(t *testing.T) {
+func testLateSwitch(t *proxytest.T) {
 	backend := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{backend}, Config: shortAnswer})
 	client := p.Dial(t)

@@ -13,7 +13,9 @@ import (
 
 const limitsMetric = "culvert_http_limits_reached_total"
 
-func TestEveryLimitIsCountedByItsName(t *testing.T) {
+func TestEveryLimitIsCountedByItsName(t *testing.T) { overWays(t, everyLimitIsCountedByItsName) }
+
+func everyLimitIsCountedByItsName(t *proxytest.T) {
 	get, post := "GET / HTTP/1.1¶Host: a¶", "POST / HTTP/1.1¶Host: a¶Transfer-Encoding: chunked¶¶"
 	ok := "HTTP/1.1 200 OK¶Content-Length: 0¶¶"
 	for _, c := range []struct {
@@ -36,7 +38,7 @@ func TestEveryLimitIsCountedByItsName(t *testing.T) {
 		{"max-head", get + "¶", "HTTP/1.1 200 OK¶" + strings.Repeat("A: "+strings.Repeat("v", 200)+"¶", 12) + "¶"},
 		{"keep-alive-requests", get + "¶" + get + "¶", ok},
 	} {
-		t.Run(c.limit, func(t *testing.T) {
+		t.Run(c.limit, func(t *proxytest.T) {
 			b := proxytest.NewBackend(t)
 			expand := strings.NewReplacer("¶", "\r\n").Replace
 			b.Serve(func(conn *proxytest.Conn) {

@@ -12,7 +12,9 @@ import (
 // What went wrong once with connections that live on.
 
 // TestARequestBehindAResentOneIsSeen: while a request is sent once more the client's events are the exchange's again.
-func TestARequestBehindAResentOneIsSeen(t *testing.T) {
+func TestARequestBehindAResentOneIsSeen(t *testing.T) { overWays(t, aRequestBehindAResentOneIsSeen) }
+
+func aRequestBehindAResentOneIsSeen(t *proxytest.T) {
 	_, client, conn, b := pooled(t)
 	client.Send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 	conn.ReadHead()
@@ -31,6 +33,10 @@ func TestARequestBehindAResentOneIsSeen(t *testing.T) {
 
 // TestEachRequestOfATrustedPeerCountsForItsClient: a proxy in front uses one connection for many clients.
 func TestEachRequestOfATrustedPeerCountsForItsClient(t *testing.T) {
+	overWays(t, eachRequestOfATrustedPeerCountsForItsClient)
+}
+
+func eachRequestOfATrustedPeerCountsForItsClient(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	answering(t, b)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
@@ -64,6 +70,10 @@ func TestEachRequestOfATrustedPeerCountsForItsClient(t *testing.T) {
 
 // TestLineEndsBehindABodyBeginNoRequest: old clients send them (RFC 9112 2.2).
 func TestLineEndsBehindABodyBeginNoRequest(t *testing.T) {
+	overWays(t, lineEndsBehindABodyBeginNoRequest)
+}
+
+func lineEndsBehindABodyBeginNoRequest(t *proxytest.T) {
 	p, client, _, _ := pooled(t)
 	client.Send("\r\n")
 	proxytest.Eventually(t, "the proxy has read it", func() bool { _, unread := client.Queues(); return unread == 0 })
@@ -77,6 +87,10 @@ func TestLineEndsBehindABodyBeginNoRequest(t *testing.T) {
 
 // TestWhatABackendSaidUnaskedIsNoAnswer: it is told together with the next request, which comes first.
 func TestWhatABackendSaidUnaskedIsNoAnswer(t *testing.T) {
+	overWays(t, whatABackendSaidUnaskedIsNoAnswer)
+}
+
+func whatABackendSaidUnaskedIsNoAnswer(t *proxytest.T) {
 	p, client, conn, b := pooled(t)
 	held := make(chan struct{})
 	p.Server().Post(func() { <-held })
@@ -90,7 +104,9 @@ func TestWhatABackendSaidUnaskedIsNoAnswer(t *testing.T) {
 }
 
 // TestAnUntrustedRequestIDIsReplaced however it is spelled.
-func TestAnUntrustedRequestIDIsReplaced(t *testing.T) {
+func TestAnUntrustedRequestIDIsReplaced(t *testing.T) { overWays(t, anUntrustedRequestIDIsReplaced) }
+
+func anUntrustedRequestIDIsReplaced(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
 		c.Announce = proxy.Announcements{RequestID: true, Forwarded: true, Via: true, SLBID: "edge-1"}
@@ -116,7 +132,9 @@ func TestAnUntrustedRequestIDIsReplaced(t *testing.T) {
 }
 
 // TestAShutdownLetsNoConnectionLiveOn: an answer under way is finished, and its connection closed behind it.
-func TestAShutdownLetsNoConnectionLiveOn(t *testing.T) {
+func TestAShutdownLetsNoConnectionLiveOn(t *testing.T) { overWays(t, aShutdownLetsNoConnectionLiveOn) }
+
+func aShutdownLetsNoConnectionLiveOn(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
 		livesOnBothSides(c)
@@ -143,7 +161,9 @@ func TestAShutdownLetsNoConnectionLiveOn(t *testing.T) {
 
 // TestALineEndBehindABodyMayBeCut: old clients send one behind a request (RFC 9112 2.2), and it may come in two parts,
 // the second with the next request.
-func TestALineEndBehindABodyMayBeCut(t *testing.T) {
+func TestALineEndBehindABodyMayBeCut(t *testing.T) { overWays(t, aLineEndBehindABodyMayBeCut) }
+
+func aLineEndBehindABodyMayBeCut(t *proxytest.T) {
 	p, _ := named(t, nil, "one")
 	client := p.Dial(t)
 	wantAsked(t, client, "/", "one")

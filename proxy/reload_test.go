@@ -20,7 +20,7 @@ import (
 
 // named starts a proxy before a group per name, each of one backend that answers requests by its group's name. The
 // default group is the first.
-func named(t *testing.T, change func(*proxy.Config), names ...string) (*proxytest.Proxy, []*proxytest.Backend) {
+func named(t testing.TB, change func(*proxy.Config), names ...string) (*proxytest.Proxy, []*proxytest.Backend) {
 	t.Helper()
 	var backends []*proxytest.Backend
 	for _, name := range names {
@@ -49,7 +49,7 @@ func named(t *testing.T, change func(*proxy.Config), names ...string) (*proxytes
 }
 
 // asks asks for a path and returns the body of the answer, or its status if that is not 200.
-func asks(t *testing.T, c *proxytest.Conn, path string) string {
+func asks(t testing.TB, c *proxytest.Conn, path string) string {
 	t.Helper()
 	c.Send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
 	head := c.ReadHead()
@@ -64,7 +64,7 @@ func asks(t *testing.T, c *proxytest.Conn, path string) string {
 	return body
 }
 
-func wantAsked(t *testing.T, c *proxytest.Conn, path, want string) {
+func wantAsked(t testing.TB, c *proxytest.Conn, path, want string) {
 	t.Helper()
 	if got := asks(t, c, path); got != want {
 		t.Errorf("%s is answered %s, want %s", path, got, want)

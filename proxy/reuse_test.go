@@ -19,7 +19,7 @@ const (
 
 // startKept runs a proxy whose connections live on, and has a client's first request answered. It returns the client and
 // the backend's connection, which is in the pool then.
-func startKept(t *testing.T) (p *proxytest.Proxy, b *proxytest.Backend, client, backend *proxytest.Conn) {
+func startKept(t *proxytest.T) (p *proxytest.Proxy, b *proxytest.Backend, client, backend *proxytest.Conn) {
 	t.Helper()
 	b = proxytest.NewBackend(t)
 	p = proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
@@ -36,6 +36,10 @@ func startKept(t *testing.T) (p *proxytest.Proxy, b *proxytest.Backend, client, 
 }
 
 func TestARequestThatMeetsADeadConnectionIsSentOnceMore(t *testing.T) {
+	overWays(t, aRequestThatMeetsADeadConnectionIsSentOnceMore)
+}
+
+func aRequestThatMeetsADeadConnectionIsSentOnceMore(t *proxytest.T) {
 	p, b, client, backend := startKept(t)
 	client.Send(getKept)
 	backend.ReadHead()
@@ -49,6 +53,10 @@ func TestARequestThatMeetsADeadConnectionIsSentOnceMore(t *testing.T) {
 
 // While the request is on its way to another connection, the next one comes: it is told of only once.
 func TestARequestThatComesWhileAnotherIsSentOnceMoreIsNotForgotten(t *testing.T) {
+	overWays(t, aRequestThatComesWhileAnotherIsSentOnceMoreIsNotForgotten)
+}
+
+func aRequestThatComesWhileAnotherIsSentOnceMoreIsNotForgotten(t *proxytest.T) {
 	p, b, client, backend := startKept(t)
 	client.Send(getKept)
 	backend.ReadHead()
@@ -72,6 +80,10 @@ func TestARequestThatComesWhileAnotherIsSentOnceMoreIsNotForgotten(t *testing.T)
 
 // A backend that has begun to answer is not dead, and what it did is done.
 func TestARequestIsNotSentAgainBehindAnInterimAnswer(t *testing.T) {
+	overWays(t, aRequestIsNotSentAgainBehindAnInterimAnswer)
+}
+
+func aRequestIsNotSentAgainBehindAnInterimAnswer(t *proxytest.T) {
 	p, _, client, backend := startKept(t)
 	client.Send(getKept)
 	backend.ReadHead()
@@ -87,6 +99,10 @@ func TestARequestIsNotSentAgainBehindAnInterimAnswer(t *testing.T) {
 
 // The backend's FIN is there, but the loop has been told of the request first.
 func TestARequestWithABodyIsNotSentWhereABackendHasJustFinished(t *testing.T) {
+	overWays(t, aRequestWithABodyIsNotSentWhereABackendHasJustFinished)
+}
+
+func aRequestWithABodyIsNotSentWhereABackendHasJustFinished(t *proxytest.T) {
 	p, b, client, backend := startKept(t)
 	held, sent := make(chan struct{}), make(chan struct{})
 	p.Server().Post(func() {

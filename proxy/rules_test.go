@@ -246,10 +246,12 @@ var ruleCases = []ruleCase{
 	},
 }
 
-func TestRules(t *testing.T) {
+func TestRules(t *testing.T) { overWays(t, rules) }
+
+func rules(t *proxytest.T) {
 	expand := strings.NewReplacer("¶", "\r\n").Replace
 	for _, c := range ruleCases {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name, func(t *proxytest.T) {
 			b := proxytest.NewBackend(t)
 			p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(config *proxy.Config) {
 				config.Listeners[0].Rules = []proxy.RuleConfig{c.rule}
@@ -314,6 +316,10 @@ func withTimeouts(set func(*proxy.Timeouts)) *proxy.Policy {
 
 // TestRulesHaveTimeoutsAndErrorBodiesOfTheirOwn: of what fails behind them, too.
 func TestRulesHaveTimeoutsAndErrorBodiesOfTheirOwn(t *testing.T) {
+	overWays(t, rulesHaveTimeoutsAndErrorBodiesOfTheirOwn)
+}
+
+func rulesHaveTimeoutsAndErrorBodiesOfTheirOwn(t *proxytest.T) {
 	b := proxytest.NewBackend(t)
 	bodies := map[int]proxy.Body{502: {Bytes: []byte("five oh two")}, 503: {Bytes: []byte("five oh three")}, 504: {Bytes: []byte("five oh four")}}
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
@@ -347,7 +353,9 @@ func TestRulesHaveTimeoutsAndErrorBodiesOfTheirOwn(t *testing.T) {
 	p.WaitMetric(t, 1, "culvert_tunnels_ended_total", "reason=idle-timeout")
 }
 
-func TestEveryRedirectHasItsPhrase(t *testing.T) {
+func TestEveryRedirectHasItsPhrase(t *testing.T) { overWays(t, everyRedirectHasItsPhrase) }
+
+func everyRedirectHasItsPhrase(t *proxytest.T) {
 	for status, phrase := range map[int]string{301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect", 308: "Permanent Redirect"} {
 		b := proxytest.NewBackend(t)
 		p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {

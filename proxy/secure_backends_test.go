@@ -52,12 +52,12 @@ func newSecureBackend(t testing.TB, leaf authority.Leaf) *secureBackend {
 // serve accepts; preface says that a line comes in front of TLS.
 func (b *secureBackend) serve(preface bool) *secureBackend {
 	b.Serve(func(raw *proxytest.Conn) {
-		_ = raw.Raw().SetDeadline(authority.Now().Add(proxytest.Patience))
+		_ = raw.Stream().SetDeadline(authority.Now().Add(proxytest.Patience))
 		if preface {
 			line := make([]byte, 0, 107)
 			for !strings.HasSuffix(string(line), "\r\n") {
 				one := make([]byte, 1)
-				if _, err := io.ReadFull(raw.Raw(), one); err != nil {
+				if _, err := io.ReadFull(raw.Stream(), one); err != nil {
 					return
 				}
 				line = append(line, one...)
@@ -66,7 +66,7 @@ func (b *secureBackend) serve(preface bool) *secureBackend {
 			b.prefaces = append(b.prefaces, string(line))
 			b.mu.Unlock()
 		}
-		b.speak(tls.Server(raw.Raw(), b.config))
+		b.speak(tls.Server(raw.Stream(), b.config))
 	})
 	return b
 }

@@ -90,7 +90,7 @@ func (s *secured) client(config *tls.Config) *secureClient {
 func newSecureClient(t testing.TB, raw *proxytest.Conn, config *tls.Config) *secureClient {
 	t.Helper()
 	c := &secureClient{t: t, raw: raw, keys: new(strings.Builder)}
-	c.wire = &wire{TCPConn: raw.Raw()}
+	c.wire = &wire{TCPConn: raw.Stream().(*net.TCPConn)}
 	config = config.Clone()
 	config.KeyLogWriter = c.keys
 	c.Conn = tls.Client(c.wire, config)

@@ -18,7 +18,9 @@ import (
 
 // TestBackendsBehindUnixSockets: ordinary requests and tunnels reach a backend that listens at a path; where nobody
 // listens the next backend is tried.
-func TestBackendsBehindUnixSockets(t *testing.T) {
+func TestBackendsBehindUnixSockets(t *testing.T) { overWays(t, backendsBehindUnixSockets) }
+
+func backendsBehindUnixSockets(t *proxytest.T) {
 	path := filepath.Join(t.TempDir(), "backend")
 	listener, err := net.Listen("unix", path)
 	if err != nil {

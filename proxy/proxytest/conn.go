@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,8 +31,9 @@ type Conn struct {
 	t       testing.TB
 	name    string
 	raw     *net.TCPConn
-	stream  net.Conn // what is written and read: raw, or what is on it
-	secured *secured // nil: plain
+	stream  net.Conn    // what is written and read: raw, or what is on it
+	secured *secured    // nil: plain
+	refused atomic.Bool // a write has met a reset: reads are not told of it any more
 
 	// In a script the test cannot be ended at once, and failures after the test's end are of no interest.
 	background, closing func() bool
@@ -110,6 +112,9 @@ func (c *Conn) Send(text string) {
 func (c *Conn) TrySend(text string) error {
 	_ = c.raw.SetWriteDeadline(deadline())
 	_, err := io.WriteString(c.stream, text)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		c.refused.Store(true)
+	}
 	return err
 }
 
@@ -141,6 +146,9 @@ func (c *Conn) fill() bool {
 func (c *Conn) record(p []byte, err error) {
 	if err != nil && c.secured != nil {
 		err = c.secured.ending(err)
+	}
+	if c.refused.Load() && (errors.Is(err, io.EOF) || errors.Is(err, errTruncated)) {
+		err = syscall.ECONNRESET
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -333,8 +341,8 @@ func addressOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// Raw returns the connection itself, which stays with the Conn. What is read from it is not recorded.
-func (c *Conn) Raw() *net.TCPConn { return c.raw }
+// Stream returns the bytes of the connection, which stays with the Conn. What is read from it is not recorded.
+func (c *Conn) Stream() net.Conn { return c.stream }
 
 // String names the connection as failures do.
 func (c *Conn) String() string { return c.name }

@@ -3,6 +3,7 @@ package proxytest
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"culvert/engine"
 
@@ -43,25 +44,31 @@ func (c *Conn) UntilRead() bool {
 
 // untilRead remembers the proxy's descriptor in held.
 func (c *Conn) untilRead(held *int) bool {
-	for end := engine.Monotonic() + stuck; engine.Monotonic() < end; runtime.Gosched() {
-		if *held >= 0 && !c.joins(*held) {
-			return false
+	spins := 0
+	for end := engine.Monotonic() + stuck; engine.Monotonic() < end; spins++ {
+		switch {
+		case spins == 0:
+		case spins%looksAtOnce == 0:
+			<-time.After(pollPeriod / 10) // leave the processors to the proxy
+		default:
+			runtime.Gosched()
 		}
-		fd, ok := *held, true
-		if fd < 0 {
-			fd, ok = heldDescriptor(c)
-		}
-		if !ok {
-			if c.hungUp() {
-				return false
+		if *held < 0 {
+			fd, ok := heldDescriptor(c)
+			if !ok {
+				if c.hungUp() {
+					return false
+				}
+				continue // not accepted yet
 			}
-			continue // not accepted yet
+			*held = fd
 		}
-		*held = fd
-		if !c.delivered(fd) {
-			continue
+		unread, err := unix.IoctlGetInt(*held, unix.SIOCINQ)
+		done := err == nil && unread == 0 && c.delivered(*held)
+		if (done || err != nil || spins%looksAtOnce == 0) && !c.joins(*held) {
+			return false // the proxy is gone; the number may be another's
 		}
-		if unread, err := unix.IoctlGetInt(fd, unix.SIOCINQ); err == nil && unread == 0 {
+		if done {
 			return true
 		}
 	}
@@ -78,6 +85,9 @@ func (c *Conn) delivered(fd int) (all bool) {
 	})
 	return all
 }
+
+// looksAtOnce is how often untilRead looks in a row: a proxy that is awake takes a few microseconds to read.
+const looksAtOnce = 32
 
 // hungUp tells whether the other side has finished or reset the connection, or this one has closed it.
 func (c *Conn) hungUp() (gone bool) {

@@ -111,7 +111,8 @@ func (p *Proxy) end(t testing.TB) {
 // remains are the gauges that stand at zero when a proxy has nothing to do.
 var remains = []string{
 	"culvert_client_connections_active", "culvert_backend_connections_active", "culvert_exchanges_active",
-	"culvert_tunnels_active", "culvert_relay_pending_bytes", "culvert_lingering_closes_active", "culvert_timers",
+	"culvert_tunnels_active", "culvert_relay_pending_bytes", "culvert_lingering_closes_active", "culvert_timers", "culvert_buffer_bytes",
+	"culvert_tls_handshakes_active", "culvert_tls_handshakes_waiting",
 }
 
 func (p *Proxy) drain(t testing.TB) {
@@ -203,6 +204,16 @@ func (p *Proxy) Scheme() string {
 		return "https"
 	}
 	return "http"
+}
+
+// WaitGreeted waits until the proxy has no handshake under way: a client that speaks TLS 1.3 has its own behind it before
+// the proxy has.
+func (p *Proxy) WaitGreeted(t testing.TB) {
+	t.Helper()
+	if p.way.Client == TLS13 {
+		p.WaitMetric(t, 0, "culvert_tls_handshakes_active")
+		p.metrics() // the loop has a turn behind the one that was told of the end
+	}
 }
 
 // Shutdown ends the proxy gracefully, as a signal would, within Patience.

@@ -92,8 +92,12 @@ func (s *secured) readAvailable(p []byte) (int, error) {
 	return n, err
 }
 
-// finish sends close_notify and the FIN, behind what is still on its way.
+// finish sends close_notify and the FIN, behind what is still on its way, in one segment: whoever is told of the one is
+// told of the other.
 func (s *secured) finish() error {
+	if err := s.wire.cork(); err != nil {
+		return err
+	}
 	s.wire.setImpatient(true)
 	defer s.wire.setImpatient(false)
 	if err := s.CloseWrite(); err != nil {
@@ -220,6 +224,16 @@ func (w *wire) flush() {
 		w.err = w.TCPConn.CloseWrite()
 	}
 	w.moved.Broadcast()
+}
+
+// cork has the kernel wait for what follows.
+func (w *wire) cork() error {
+	raw, err := w.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlled := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_CORK, 1) })
+	return errors.Join(err, controlled)
 }
 
 // finish sends the FIN behind all that was written.
