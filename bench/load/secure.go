@@ -37,12 +37,25 @@ type TLS struct {
 	KeyExchange KeyExchange
 	// Resume takes up an earlier session whenever there is one; else every handshake is a full one.
 	Resume bool
+
+	prepared *tls.Config // nil: each measurement makes its own
 }
 
 // sessions is how many are remembered where they are to be resumed. All are under the server's one name.
 const sessions = 16
 
+// Prepared returns a copy with which all measurements are of one client: it remembers sessions from one to the next.
+func (o *TLS) Prepared() (*TLS, error) {
+	p := *o
+	var err error
+	p.prepared, err = p.config()
+	return &p, err
+}
+
 func (o *TLS) config() (*tls.Config, error) {
+	if o.prepared != nil {
+		return o.prepared, nil
+	}
 	options := tls.ClientOptions{
 		ServerName: o.ServerName, AnyCertificate: true, MinVersion: o.Version, MaxVersion: o.Version,
 	}

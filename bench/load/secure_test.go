@@ -139,6 +139,22 @@ func TestAServerWithoutTicketsResumesNothing(t *testing.T) {
 	}
 }
 
+// TestAPreparedClientRemembersSessions from one measurement to the next.
+func TestAPreparedClientRemembersSessions(t *testing.T) {
+	target := secured(t, backend(t, echo.Options{}), nil)
+	target.TLS.Resume = true
+	var err error
+	if target.TLS, err = target.TLS.Prepared(); err != nil {
+		t.Fatal(err)
+	}
+	for _, resumed := range []uint64{4, 5} {
+		r, err := Connects(t.Context(), target, ConnectPlan{Size: 125, Count: 5})
+		if err != nil || r.Handshakes != 5 || r.Resumed != resumed {
+			t.Errorf("%d of %d sessions were resumed, want %d (%v)", r.Resumed, r.Handshakes, resumed, err)
+		}
+	}
+}
+
 // TestDocumentsAreFetchedByTLS, over connections that are kept.
 func TestDocumentsAreFetchedByTLS(t *testing.T) {
 	target := secured(t, backend(t, echo.Options{}), nil)

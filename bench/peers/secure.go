@@ -59,10 +59,14 @@ func secureConnectWork(name, title string, key keyKind, by *load.TLS, factor flo
 		nominal: (warmUp + connectMeasured).Seconds(),
 		key:     key,
 		prepare: func(ctx context.Context, b *Bench, s station) (session, error) {
-			if err := able(ctx, s.proxy, by); err != nil {
+			client, err := by.Prepared()
+			if err != nil {
 				return nil, err
 			}
-			return &connectSession{s.proxy, by, b.measured(connectMeasured)}, nil
+			if err := able(ctx, s.proxy, client); err != nil {
+				return nil, err
+			}
+			return &connectSession{s.proxy, client, b.measured(connectMeasured)}, nil
 		},
 	}
 }
@@ -91,7 +95,7 @@ func (l *lack) Error() string { return "it has no " + l.what }
 // handshakeFailure is the alert of a server that shares no key exchange with its client (RFC 8446 section 6.2).
 const handshakeFailure = 40
 
-// able makes one tunnel. A proxy that refuses the key exchange is not to be blamed: it is left out.
+// able makes one tunnel, and with it the client's first session. A proxy that refuses the key exchange is not to be blamed: it is left out.
 func able(ctx context.Context, p *proxy, by *load.TLS) error {
 	fleet, err := openFleet(ctx, p.target(by), 1)
 	var refused *tls.Error
