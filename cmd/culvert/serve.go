@@ -80,6 +80,8 @@ func prepare(i *settings.Invocation, listeners []proxy.ListenerConfig, groups []
 	runtime.GOMAXPROCS(processors)
 	p.config = configure(i, listeners, groups, loops)
 	allowForHandshakes(&p.config)
+	keepHeapFloor()
+	shortenSlices()
 	if p.descriptors, err = proxy.RaiseDescriptorLimit(); err != nil {
 		log.Warn().Err(err).Msg("the limit of descriptors stays as it is")
 	}
