@@ -40,7 +40,7 @@ func (s *secured) serving() {
 // within seconds, for which those who are silent are given up; plain listeners notice nothing.
 func TestSilentClientsDoNotKeepOthersOut(t *testing.T) {
 	t.Parallel()
-	const most, others = 2, 6
+	const most, others, roundTrip = 2, 6, 40 * time.Millisecond
 	s := startSecured(t, func(c *proxy.Config) {
 		c.HandshakesMax, c.KeepAliveRequests = most, 10
 		withPlain(c)
@@ -55,6 +55,10 @@ func TestSilentClientsDoNotKeepOthersOut(t *testing.T) {
 	clients := make(chan error, others)
 	for range others {
 		c := s.client(s.config(tls.VersionTLS13))
+		c.wire.write = func(p []byte) error {
+			<-time.After(roundTrip)
+			return c.raw.TrySend(string(p))
+		}
 		go func() {
 			err := c.Handshake()
 			if err == nil {
