@@ -297,7 +297,7 @@ func TestABackendThatStallsInTheHandshake(t *testing.T) {
 	stalled.Serve(func(c *proxytest.Conn) { c.ReadUntilGone() })
 	right := newSecureBackend(t, authority.Leaf{Names: []string{backendName}}).serve(false)
 	soon := func(c *proxy.Config) {
-		c.Timeouts.Connect, c.Timeouts.ConnectTotal = 100*time.Millisecond, 5*time.Second
+		c.Timeouts.Connect, c.Timeouts.ConnectTotal = 500*time.Millisecond, 5*time.Second
 	}
 	alone := startBefore(t, soon, proxy.BackendConfig{Address: stalled.Address(), TLS: right.trusting()})
 	if got := get(t, alone); !strings.HasPrefix(got, "HTTP/1.1 504 ") {

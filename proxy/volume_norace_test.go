@@ -15,6 +15,8 @@ const (
 	largestMessage = 4 << 20
 	// stopsPerByte is how often a handshake stops at each of its bytes, in each way.
 	stopsPerByte = 6
+	// stopsAtOnce is how many of these handshakes are on their way at the same time.
+	stopsAtOnce = 300
 	// tinyRecords is how many records of one byte a message comes in.
 	tinyRecords = 1 << 20
 )

@@ -16,6 +16,8 @@ const (
 	largestMessage = 256 << 10
 	// stopsPerByte is how often a handshake stops at each of its bytes, in each way.
 	stopsPerByte = 1
+	// stopsAtOnce is how many of these handshakes are on their way at the same time.
+	stopsAtOnce = 50
 	// tinyRecords is how many records of one byte a message comes in.
 	tinyRecords = 32 << 10
 )
