@@ -126,15 +126,20 @@ func (s *Layered) open() {
 	}
 }
 
+// tell says what events of the socket have said meanwhile too: they do not come again.
 func (s *Layered) tell(r Readiness) {
 	s.flags |= layeredTold
+	if s.conn.Hangup() {
+		r |= Hangup
+	}
 	s.owner.Ready(s.side, r)
 }
 
 // Attach implements End.
 func (s *Layered) Attach(owner Owner, side Side) { s.owner, s.side = owner, side }
 
-// Read implements End. A read of the wire that yields something is the last: the budget of a turn counts it.
+// Read implements End. Whoever reads may know more than the events that were told so far, so the wire is always asked. A
+// read of it that yields something is the last: the budget of a turn counts it.
 func (s *Layered) Read(p []byte) (n int, status Status) {
 	switch {
 	case s.flags&layeredTold == 0:
@@ -142,6 +147,7 @@ func (s *Layered) Read(p []byte) (n int, status Status) {
 	case s.flags&layeredLost != 0:
 		return 0, StatusFailed
 	}
+	s.flags |= layeredReadable
 	n, status = s.transport.Plain(p)
 	for reads := 0; n == 0 && status == StatusBlocked && s.flags&layeredReadable != 0; reads++ {
 		if reads == wireReads {

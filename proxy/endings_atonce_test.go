@@ -18,6 +18,7 @@ func oneBreath(t *proxytest.T, say string, leave func(*proxytest.Conn)) {
 	const clients = 100
 	for range clients {
 		c := p.Dial(t)
+		p.WaitGreeted(t)
 		c.SendAvailable(say)
 		leave(c)
 	}

@@ -119,7 +119,7 @@ func anUntrustedRequestIDIsReplaced(t *proxytest.T) {
 	client.ReadHead()
 	id := p.WaitEnd(t).Text("id")
 	for _, want := range []string{
-		"X-Request-Idea: fine\r\n", "X-Request-Id: " + id + "\r\n", "Forwarded: for=127.0.0.1;proto=http;host=\"a\"\r\n",
+		"X-Request-Idea: fine\r\n", "X-Request-Id: " + id + "\r\n", "Forwarded: for=127.0.0.1;proto=" + p.Scheme() + ";host=\"a\"\r\n",
 		"Via: 1.1 culvert\r\n", "SLB-ID: edge-1\r\n", "SLB-IP: 127.0.0.1\r\n",
 	} {
 		if !strings.Contains(head, want) {
