@@ -18,14 +18,17 @@ func oneBreath(t *proxytest.T, say string, leave func(*proxytest.Conn)) {
 	const clients = 100
 	for range clients {
 		c := p.Dial(t)
-		p.WaitGreeted(t)
 		c.SendAvailable(say)
 		leave(c)
 	}
 	p.WaitMetric(t, clients, "culvert_exchanges_ended_total")
 	p.WaitMetric(t, 0, "culvert_backend_connections_active")
 	for _, line := range p.Log() {
-		if line.Text("reason") != "client-left" {
+		reason := line.Text("reason")
+		if reason == "tls-handshake" && t.Way().Client == proxytest.TLS13 {
+			continue // the reset has overtaken the end of the handshake, which the client does not wait for
+		}
+		if reason != "client-left" {
 			t.Fatalf("a client that leaves is logged as %v", line)
 		}
 	}

@@ -137,7 +137,7 @@ func (x *exchange) greeted(r engine.Readiness) {
 		x.identity = clientIdentity(&info)
 	}
 	w.Wheel.Arm(&x.timer, w.Now()+int64(x.policy.Timeouts.ClientHead))
-	x.clientReadable = true
+	x.clientReadable, x.clientFinishing = true, r&engine.Hangup != 0
 	x.readHead()
 }
 

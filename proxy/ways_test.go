@@ -24,16 +24,20 @@ type exception struct {
 
 var exceptions = []exception{
 	{
-		test: "TestHostile/(T0[1-5]|X3[3-9]|X4[01])/.*", client: true, backend: true,
-		why: "these speak TLS on their own, as no client would",
-	},
-	{
 		test:   "TestHostile/P01/(v1|v2|v1-unknown|v2-with-vectors|v2-local|v2-local-with-addresses|v2-unix|access-by-the-named-client|passed-on-v2)",
-		client: true, why: "the PROXY header comes in front of TLS, in clear: TestProxyHeadersInFrontOfTLS",
+		client: true, why: "the PROXY header comes in front of TLS, in clear: TestAProxyHeaderInFrontOfAHello",
 	},
 	{
 		test:   "TestHostile/P01/(none|wrong-signature|unfinished|cut|v2-wrong-.*|v2-too-short|v2-vector-past-the-end|v1-too-long|v1-wrong-.*)",
 		client: true, why: "whoever begins wrong is reset before TLS begins",
+	},
+	{
+		test: "TestHostile/(T0[1-5]|X3[3-9]|X4[0-9])", client: true, backend: true,
+		why: "they are about TLS itself, by hand, in both versions",
+	},
+	{
+		test: "TestRules/the same host, over TLS as anybody may say", client: true,
+		why: "its clients do come over TLS then",
 	},
 	{
 		test: "TestWhatComesWithTheConnectIsSeen", backend: true,
@@ -41,7 +45,7 @@ var exceptions = []exception{
 	},
 	{
 		test: "TestHostile/P01/(sent-on-v1|passed-on-v2)", backend: true,
-		why: "the PROXY header goes in front of TLS, in clear: TestProxyHeadersInFrontOfTLS",
+		why: "the PROXY header goes in front of TLS, in clear: TestAProxyHeaderInFrontOfTLS",
 	},
 }
 
@@ -79,6 +83,9 @@ func TestEveryExceptionIsOfATest(t *testing.T) {
 	var names []string
 	for _, test := range hostileTests() {
 		names = append(names, "TestHostile/"+test.name)
+	}
+	for _, c := range ruleCases {
+		names = append(names, "TestRules/"+c.name)
 	}
 	for id := range endings() {
 		names = append(names, "TestEndings/"+id)

@@ -341,6 +341,9 @@ func addressOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
+// Raw returns the TCP connection itself, which stays with the Conn. What is read from it is not recorded.
+func (c *Conn) Raw() *net.TCPConn { return c.raw }
+
 // Stream returns the bytes of the connection, which stays with the Conn. What is read from it is not recorded.
 func (c *Conn) Stream() net.Conn { return c.stream }
 
