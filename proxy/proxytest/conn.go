@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,8 @@ type ConnOptions struct {
 	// ReceiveBuffer and SendBuffer are the kernel's buffers in bytes, which the kernel doubles. 0: left to the kernel.
 	// Either makes segments as small as a network's: a loopback segment of 64 KiB does not fit a small buffer.
 	ReceiveBuffer, SendBuffer int
+	// TLS changes what a client says and accepts that speaks TLS. nil: nothing.
+	TLS func(*tls.Config)
 	// From is the address to connect from. The zero value leaves it to the kernel.
 	From netip.Addr
 }
@@ -311,6 +314,15 @@ func (c *Conn) Close() {
 		c.secured.close()
 	}
 	_ = c.raw.Close()
+}
+
+// Tamper sends a record that nobody has sealed.
+func (c *Conn) Tamper() {
+	c.t.Helper()
+	const record = "\x17\x03\x03\x00\x20nobody has sealed this: it's fake"
+	if _, err := io.WriteString(c.raw, record); err != nil {
+		c.fail("cannot send a record: %v", err)
+	}
 }
 
 // Truncate sends a FIN without a close_notify in front of it.

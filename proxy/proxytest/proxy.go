@@ -184,7 +184,11 @@ func (p *Proxy) DialWith(t testing.TB, o ConnOptions) *Conn {
 	t.Helper()
 	c := p.DialRaw(t, o)
 	if p.way.Client != Plain {
-		c.over(clientConfig(p.way.Client), tls.Client)
+		config := clientConfig(p.way.Client)
+		if o.TLS != nil {
+			o.TLS(config)
+		}
+		c.over(config, tls.Client)
 		c.greet()
 	}
 	return c

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +49,36 @@ func (c *Conn) TLS() *tls.ConnectionState {
 	}
 	state := c.secured.ConnectionState()
 	return &state
+}
+
+// WantAlert wants the far side to have ended the connection by an alert, named as crypto/tls does.
+func (c *Conn) WantAlert(name string) {
+	c.t.Helper()
+	for c.fill() {
+	}
+	if text := c.err.Error(); !strings.HasPrefix(text, "remote error: ") || !strings.Contains(text, name) {
+		c.fail("wants the alert %q, but %s", name, c.ended())
+	}
+}
+
+// ClientHello is what a client begins with, without anybody to answer.
+func ClientHello(v Version) string {
+	var hello recorder
+	_ = tls.Client(&hello, clientConfig(v)).Handshake() // cut at the answer
+	return string(hello.written)
+}
+
+// recorder is a connection whose far side is gone.
+type recorder struct {
+	net.Conn
+	written []byte
+}
+
+func (r *recorder) Read([]byte) (int, error) { return 0, io.EOF }
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.written = append(r.written, p...)
+	return len(p), nil
 }
 
 // ending tells what ended the stream, as it would be told of a plain one: the far side's close_notify with its FIN is
