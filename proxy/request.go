@@ -28,9 +28,6 @@ func (x *exchange) readHead() {
 			x.clientGone()
 			return
 		}
-		if n > 0 {
-			x.take(w.ReadBuffer()[:n])
-		}
 	}
 	if x.state == exchangeDialing || x.state == exchangeAwaiting {
 		x.readEarly()

@@ -41,7 +41,7 @@ var exceptions = []exception{
 	},
 	{
 		test: "TestWhatComesWithTheConnectIsSeen", backend: true,
-		why: "nothing of a backend's comes before the handshake, for which the loop must run: TestEndings/S13",
+		why: "nothing of a backend's comes before the handshake, for which the loop must run: phase S of docs/endings.md",
 	},
 	{
 		test: "TestHostile/P01/(sent-on-v1|passed-on-v2)", backend: true,
