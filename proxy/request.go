@@ -15,18 +15,18 @@ func (x *exchange) readHead() {
 	w := &x.shard.loop.Workspace
 	for x.clientReadable && x.state == exchangeReadingHead && !x.hasEarly() {
 		n, status := x.client.Read(w.ReadBuffer())
-		if status == engine.StatusBlocked {
-			x.clientReadable = false
-		}
 		switch {
-		case n > 0:
-			x.take(w.ReadBuffer()[:n]) // an end that came with it is told again
-		case status == engine.StatusEOF:
-			x.headCut()
-			return
+		case status == engine.StatusBlocked:
+			x.clientReadable = false
 		case status == engine.StatusFailed:
 			x.clientGone()
 			return
+		case status == engine.StatusEOF && n == 0: // else the next read finds it again, behind what has come
+			x.headCut()
+			return
+		}
+		if n > 0 {
+			x.take(w.ReadBuffer()[:n])
 		}
 	}
 	if x.state == exchangeDialing || x.state == exchangeAwaiting {
