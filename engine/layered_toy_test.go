@@ -63,7 +63,10 @@ func toyText(p []byte) (wire []byte) {
 
 // next returns the next whole record, nil for none.
 func (y *toy) next() (kind byte, body []byte, ok bool) {
-	all := append(append([]byte(nil), y.held...), y.fed...)
+	all := y.fed
+	if len(y.held) > 0 {
+		all = append(append([]byte(nil), y.held...), y.fed...)
+	}
 	if len(all) < 3 {
 		return 0, nil, false
 	}
@@ -71,8 +74,11 @@ func (y *toy) next() (kind byte, body []byte, ok bool) {
 	if len(all) < end {
 		return 0, nil, false
 	}
-	y.held, y.fed = all[end:], nil
-	body = all[3:end]
+	if body = bytes.Clone(all[3:end]); len(y.held) > 0 {
+		y.held, y.fed = all[end:], nil
+	} else {
+		y.fed = all[end:]
+	}
 	for i := range body {
 		body[i] ^= toyMask
 	}
