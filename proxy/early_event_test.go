@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"culvert/proxy/proxytest"
@@ -29,6 +30,8 @@ func whatComesWithTheConnectIsSeen(t *proxytest.T) {
 			client := p.Dial(t)
 			p.Metric(t, "culvert_loop_turns_total") // the loop has accepted
 			held, sent, spoken := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			speak := sync.OnceFunc(func() { close(spoken) })
+			t.Cleanup(speak) // else a failure would hold the loop for ever
 			server := p.Server()
 			server.Post(func() {
 				close(held)
@@ -39,7 +42,7 @@ func whatComesWithTheConnectIsSeen(t *proxytest.T) {
 			client.Send("GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n")
 			close(sent)
 			test.speak(b.Accept())
-			close(spoken)
+			speak()
 			if head := client.ReadHead(); !strings.HasPrefix(head, test.answer) {
 				t.Errorf("the answer begins with %q, want %q", head, test.answer)
 			}
