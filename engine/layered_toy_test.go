@@ -156,6 +156,7 @@ func (y *toy) Plain(p []byte) (n int, status Status) {
 		}
 		kind, body, ok := y.next()
 		if !ok {
+			y.Keep() // nothing is borrowed any longer
 			if y.inEnded {
 				return n, StatusEOF
 			}
