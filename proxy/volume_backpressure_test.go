@@ -6,11 +6,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"culvert/proxy/proxytest"
 )
 
 const (
@@ -28,29 +29,33 @@ const (
 
 // pressure is one tunnel through a proxy process of its own, with the means to stop and to push at both ends.
 type pressure struct {
-	t     *testing.T
+	t     *proxytest.T
 	proxy *proxyProcess
 	ends  [2]net.Conn // the client's, and the backend's
 }
 
-func newPressure(t *testing.T) *pressure {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// pushed is how much a producer tries to push, in bytes.
+func (x *pressure) pushed() int {
+	if x.t.Way() != (proxytest.Way{}) {
+		return securedPushed
 	}
+	return pushedBytes
+}
+
+func newPressure(t *proxytest.T) *pressure {
+	t.Helper()
+	listener, settings := listenOver(t.T, t.Way(), childSettings{Loops: 1, AccessLog: true})
 	defer func() { _ = listener.Close() }()
 	x := &pressure{t: t}
-	x.proxy = startProxy(t, childSettings{
-		Backends: []netip.AddrPort{netip.MustParseAddrPort(listener.Addr().String())}, Loops: 1, AccessLog: true,
-	})
+	x.proxy = startProxy(t, settings)
+	var err error
 	accepted := make(chan error, 1)
 	go func() {
 		var err error
 		x.ends[1], _, err = acceptTunnel(listener)
 		accepted <- err
 	}()
-	if x.ends[0], err = dialTunnel(x.proxy.address, "/pressure"); err != nil {
+	if x.ends[0], err = dialTunnel(t.Way(), x.proxy.address, "/pressure"); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-accepted; err != nil {
@@ -86,7 +91,7 @@ func (x *pressure) push(from, size, total int) *producer {
 			err = w.message(size)
 		}
 		if err == nil {
-			err = errors.Join(w.flush(), w.connection.(*net.TCPConn).CloseWrite())
+			err = errors.Join(w.flush(), halfClose(w.connection))
 		}
 		p.sent = w.sent
 		p.done <- err
@@ -160,15 +165,17 @@ func (x *pressure) bounded(now samples, size, directions int) {
 		held, peak, all>>10, anonymous>>10, socketStatistics(x.t))
 }
 
-func TestAConsumerThatStandsStillStopsItsProducer(t *testing.T) {
+func TestAConsumerThatStandsStillStopsItsProducer(t *testing.T) { overWays(t, consumerThatStandsStill) }
+
+func consumerThatStandsStill(t *proxytest.T) {
 	for from, name := range sideNames {
 		for _, size := range []int{smallPush, largePush} {
-			t.Run(fmt.Sprintf("from the %s in messages of %d KiB", name, size>>10), func(t *testing.T) {
+			t.Run(fmt.Sprintf("from the %s in messages of %d KiB", name, size>>10), func(t *proxytest.T) {
 				x := newPressure(t)
 				before, _ := x.proxy.proportionalSet()
-				p := x.push(from, size, pushedBytes)
+				p := x.push(from, size, x.pushed())
 				x.bounded(x.standstill(p), size, 1)
-				if n := p.accepted.Load(); n >= pushedBytes/2 {
+				if n := p.accepted.Load(); n >= int64(x.pushed()/2) {
 					t.Errorf("%d bytes went somewhere while the consumer stood still", n)
 				}
 				x.finish(p, from, size)
@@ -189,7 +196,7 @@ func (x *pressure) finish(p *producer, from, size int) {
 	if err := errors.Join(err, <-p.done); err != nil {
 		x.t.Fatalf("what comes from the %s did not arrive: %v", sideNames[from], err)
 	}
-	if received != p.sent || received.bytes < pushedBytes/2 {
+	if received != p.sent || received.bytes < int64(x.pushed()/2) {
 		x.t.Errorf("the %s sent %+v, what arrived is %+v", sideNames[from], p.sent, received)
 	}
 	x.t.Logf("%d MiB from the %s arrived, %v after the consumer went on", received.bytes>>20, sideNames[from], since(begin))
@@ -198,11 +205,13 @@ func (x *pressure) finish(p *producer, from, size int) {
 	}
 }
 
-func TestBothConsumersMayStandStillAtOnce(t *testing.T) {
+func TestBothConsumersMayStandStillAtOnce(t *testing.T) { overWays(t, bothConsumersStandStill) }
+
+func bothConsumersStandStill(t *proxytest.T) {
 	for _, size := range []int{smallPush, largePush} {
-		t.Run(fmt.Sprintf("messages of %d KiB", size>>10), func(t *testing.T) {
+		t.Run(fmt.Sprintf("messages of %d KiB", size>>10), func(t *proxytest.T) {
 			x := newPressure(t)
-			producers := []*producer{x.push(0, size, pushedBytes/2), x.push(1, size, pushedBytes/2)}
+			producers := []*producer{x.push(0, size, x.pushed()/2), x.push(1, size, x.pushed()/2)}
 			x.bounded(x.standstill(producers...), size, 2)
 			// One goes on, and later the other: neither needs the other for it.
 			x.finish(producers[0], 0, size)
@@ -213,15 +222,17 @@ func TestBothConsumersMayStandStillAtOnce(t *testing.T) {
 }
 
 // A producer whose source is paused is not read any more, so that nothing but its reset can tell that it is gone.
-func TestAResetEndsATunnelWhoseSourceIsPaused(t *testing.T) {
+func TestAResetEndsATunnelWhoseSourceIsPaused(t *testing.T) { overWays(t, resetOfAPausedSource) }
+
+func resetOfAPausedSource(t *proxytest.T) {
 	for from, name := range sideNames {
 		for _, size := range []int{smallPush, largePush} {
-			t.Run(fmt.Sprintf("of the %s in messages of %d KiB", name, size>>10), func(t *testing.T) {
+			t.Run(fmt.Sprintf("of the %s in messages of %d KiB", name, size>>10), func(t *proxytest.T) {
 				x := newPressure(t)
-				x.standstill(x.push(from, size, pushedBytes))
+				x.standstill(x.push(from, size, x.pushed()))
 				begin := time.Now()
-				_ = x.ends[from].(*net.TCPConn).SetLinger(0)
-				_ = x.ends[from].Close()
+				_ = socketOf(x.ends[from]).SetLinger(0)
+				_ = socketOf(x.ends[from]).Close()
 				line := x.proxy.waitLine("the end of the tunnel", func(l logLine) bool { return l["event"] == "tunnel-end" })
 				if took := since(begin); took > resetNoticed {
 					t.Errorf("the end was logged %v after the reset, allowed are %v", took, resetNoticed)

@@ -46,6 +46,8 @@ type childSettings struct {
 	KeepAliveRequests int
 	// TLS makes the listener an HTTPS one.
 	TLS *proxy.ListenerTLS
+	// BackendTLS has the backends spoken to by HTTPS.
+	BackendTLS *proxy.BackendTLS
 	// AccessLog has the access log written to the parent; without it the lines are made and thrown away.
 	AccessLog bool
 }
@@ -72,7 +74,7 @@ func runChild(text string) error {
 	runtime.GOMAXPROCS(settings.Loops + 1) // loops and workers: the one more is for scrapes and the collector
 	var backends []proxy.BackendConfig
 	for i, address := range settings.Backends {
-		backends = append(backends, proxy.BackendConfig{Name: "b" + strconv.Itoa(i), Address: address, Weight: 1})
+		backends = append(backends, settings.childBackend("b"+strconv.Itoa(i), address))
 	}
 	config := proxy.Config{
 		Loops: settings.Loops, Policy: proxy.Policy{Timeouts: settings.Timeouts, KeepAliveRequests: settings.KeepAliveRequests},

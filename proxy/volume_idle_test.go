@@ -3,12 +3,12 @@ package proxy_test
 import (
 	"io"
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 
 	"culvert/engine"
 	"culvert/proxy"
+	"culvert/proxy/proxytest"
 	"culvert/proxy/ws"
 
 	gobwas "github.com/gobwas/ws"
@@ -211,23 +211,20 @@ func TestAStalledTunnelEndsByATimeoutOfItsOwn(t *testing.T) {
 }
 
 // The same once more with the kernel's sockets and clock: four tunnels at once, and what ends each.
-func TestIdleAndStalledTunnelsEndOnRealSockets(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
+func TestIdleAndStalledTunnelsEndOnRealSockets(t *testing.T) { overWays(t, idleAndStalledTunnels) }
+
+func idleAndStalledTunnels(t *proxytest.T) {
 	timeouts := proxy.DefaultTimeouts()
 	timeouts.Idle, timeouts.Stalled = time.Second, time.Second
-	p := startProxy(t, childSettings{
-		Backends: []netip.AddrPort{netip.MustParseAddrPort(listener.Addr().String())}, Loops: 2, Timeouts: timeouts, AccessLog: true,
-	})
+	listener, settings := listenOver(t.T, t.Way(), childSettings{Loops: 2, Timeouts: timeouts, AccessLog: true})
+	defer func() { _ = listener.Close() }()
+	p := startProxy(t, settings)
 	open := func(path string) *pressure {
 		x := &pressure{t: t, proxy: p}
 		accepted := make(chan struct{})
 		go func() { defer close(accepted); x.ends[1], _, _ = acceptTunnel(listener) }()
 		var err error
-		if x.ends[0], err = dialTunnel(p.address, path); err != nil {
+		if x.ends[0], err = dialTunnel(t.Way(), p.address, path); err != nil {
 			t.Fatal(err)
 		}
 		<-accepted
@@ -240,7 +237,7 @@ func TestIdleAndStalledTunnelsEndOnRealSockets(t *testing.T) {
 	stop := make(chan struct{})
 	go func() { beats <- active.beat(stop) }()
 	go drip(open("/drip").ends[0], stop)
-	open("/stalled").push(0, smallPush, pushedBytes)
+	open("/stalled").push(0, smallPush, active.pushed())
 
 	ended := func(path string) logLine {
 		return p.waitLine("the end of "+path, func(l logLine) bool { return l["event"] == "tunnel-end" && l["uri"] == path })
@@ -261,6 +258,8 @@ func TestIdleAndStalledTunnelsEndOnRealSockets(t *testing.T) {
 	if err := <-beats; err != nil {
 		t.Errorf("the tunnel that was active all the while failed: %v", err)
 	}
+	_ = halfClose(active.ends[0])
+	_, _ = active.drain(1) // a close in front of unread bytes, be they a close_notify, is a reset
 	active.close()
 	if line := ended("/active"); line["reason"] != "closed" {
 		t.Errorf("/active ended for %v", line["reason"])

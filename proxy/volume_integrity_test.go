@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"culvert/proxy"
+	"culvert/proxy/proxytest"
 )
 
 const (
@@ -43,7 +44,7 @@ const seedVariable = "CULVERT_VOLUME_SEED"
 
 // integrity is one run: who sends what, and what arrived.
 type integrity struct {
-	t       *testing.T
+	t       *proxytest.T
 	seed    uint64
 	proxy   *proxyProcess
 	tunnels []*integrityTunnel
@@ -60,7 +61,9 @@ type integrityTunnel struct {
 }
 
 // Every byte arrives, once, in order, in both directions at once, whatever the sizes, the writes and the pauses.
-func TestAThousandTunnelsLoseNothing(t *testing.T) {
+func TestAThousandTunnelsLoseNothing(t *testing.T) { overWays(t, tunnelsLoseNothing) }
+
+func tunnelsLoseNothing(t *proxytest.T) {
 	run := &integrity{t: t, seed: rand.Uint64()}
 	if text := os.Getenv(seedVariable); text != "" {
 		var err error
@@ -83,12 +86,21 @@ func TestAThousandTunnelsLoseNothing(t *testing.T) {
 	run.compare(messages)
 }
 
+// measure returns how many tunnels there are, how often one carries messages of the full range, and the bytes of all.
+func (run *integrity) measure() (tunnels, wide int, bytes int64) {
+	if run.t.Way() != (proxytest.Way{}) {
+		return securedTunnels, max(securedWide, wideEvery), securedBytes
+	}
+	return integrityTunnels, wideEvery, integrityBytes
+}
+
 // plan draws the sizes of all messages.
 func (run *integrity) plan() (messages int, bytes int64) {
-	for i := range integrityTunnels {
+	tunnels, wide, _ := run.measure()
+	for i := range tunnels {
 		tunnel := &integrityTunnel{index: i}
 		largest := integrityShort
-		if i%wideEvery == 0 {
+		if i%wide == 0 {
 			largest = integrityLargest
 		}
 		for side := range tunnel.sizes {
@@ -108,20 +120,16 @@ func (run *integrity) plan() (messages int, bytes int64) {
 // open opens all tunnels: the proxy is between the two connections of each.
 func (run *integrity) open() {
 	t := run.t
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
 	timeouts := proxy.DefaultTimeouts()
 	timeouts.Idle = 2 * integrityBound // most tunnels wait for their turn
-	run.proxy = startProxy(t, childSettings{
-		Backends: []netip.AddrPort{netip.MustParseAddrPort(listener.Addr().String())}, Loops: 2, Timeouts: timeouts,
-	})
+	listener, settings := listenOver(t.T, t.Way(), childSettings{Loops: 2, Timeouts: timeouts})
+	t.Cleanup(func() { _ = listener.Close() })
+	run.proxy = startProxy(t, settings)
+	var err error
 	accepted := make(chan error, 1)
 	go func() { accepted <- run.accept(listener) }()
 	for _, tunnel := range run.tunnels {
-		if tunnel.client, err = dialTunnel(run.proxy.address, "/"+strconv.Itoa(tunnel.index)); err != nil {
+		if tunnel.client, err = dialTunnel(t.Way(), run.proxy.address, "/"+strconv.Itoa(tunnel.index)); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = tunnel.client.Close() })
@@ -153,8 +161,8 @@ func (run *integrity) accept(listener net.Listener) error {
 }
 
 // dialTunnel opens a WebSocket through the proxy and returns the connection behind the head of the answer.
-func dialTunnel(address netip.AddrPort, path string) (net.Conn, error) {
-	c, err := net.Dial("tcp", address.String())
+func dialTunnel(way proxytest.Way, address netip.AddrPort, path string) (net.Conn, error) {
+	c, err := dialOver(way, address)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +253,7 @@ func (run *integrity) exchange(tunnel *integrityTunnel) {
 	ends := [2]net.Conn{tunnel.client, tunnel.backend}
 	for from := range ends {
 		if tunnel.index%narrowEvery == 0 {
-			_ = ends[from].(*net.TCPConn).SetReadBuffer(narrowBuffer)
+			_ = socketOf(ends[from]).SetReadBuffer(narrowBuffer)
 		}
 		four.Go(func() { run.report(tunnel, "sender", from, run.send(tunnel, ends[from], from)) })
 		four.Go(func() { run.report(tunnel, "receiver", from, run.receive(tunnel, ends[1-from], from)) })
@@ -280,7 +288,7 @@ func (run *integrity) send(tunnel *integrityTunnel, c net.Conn, from int) error 
 	}
 	err := w.flush()
 	tunnel.sent[from] = w.sent
-	return errors.Join(err, c.(*net.TCPConn).CloseWrite())
+	return errors.Join(err, halfClose(c))
 }
 
 // receive reads what comes from one side until its half-close.
@@ -313,8 +321,9 @@ func (run *integrity) compare(messages int) {
 			}
 		}
 	}
-	if total := bytes[0] + bytes[1]; total < integrityBytes {
-		t.Errorf("only %d bytes were sent, want %d", total, int64(integrityBytes))
+	tunnels, _, least := run.measure()
+	if total := bytes[0] + bytes[1]; total < least {
+		t.Errorf("only %d bytes were sent, want %d", total, least)
 	}
 	account := run.proxy.until("the end of all tunnels", func(s samples) bool { return s.sum("culvert_tunnels_active") == 0 })
 	for side, name := range sideNames {
@@ -325,8 +334,8 @@ func (run *integrity) compare(messages int) {
 	if n := account.sum("culvert_tunnel_messages_total"); n != float64(messages) {
 		t.Errorf("the proxy counted %.0f messages, sent were %d", n, messages)
 	}
-	if n := account.sum("culvert_tunnels_ended_total", `reason="closed"`); n != integrityTunnels {
-		t.Errorf("%.0f of %d tunnels ended well", n, integrityTunnels)
+	if n := account.sum("culvert_tunnels_ended_total", `reason="closed"`); n != float64(tunnels) {
+		t.Errorf("%.0f of %d tunnels ended well", n, tunnels)
 	}
 	held := account.most("culvert_relay_pending_peak_bytes")
 	t.Logf("the most held in one direction: %.0f bytes; sources were paused %.0f times", held, account.sum("culvert_relay_pauses_total"))

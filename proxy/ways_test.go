@@ -65,7 +65,11 @@ func overWays(t *testing.T, test func(*proxytest.T)) {
 	test(proxytest.Over(t, proxytest.Way{}))
 	for _, way := range proxytest.Ways()[1:] {
 		if goes(t.Name(), way) {
-			t.Run(way.Name, func(t *testing.T) { test(proxytest.Over(t, way)) })
+			t.Run(way.Name, func(t *testing.T) {
+				over := proxytest.Over(t, way)
+				over.Parallel()
+				test(over)
+			})
 		}
 	}
 }

@@ -100,7 +100,7 @@ func (b *Backend) add(raw *net.TCPConn) *Conn {
 	defer b.mu.Unlock()
 	c := newConn(b.t, fmt.Sprintf("the backend's connection %d", len(b.connections)+1), raw)
 	if b.version != Plain {
-		c.over(serverConfig(b.version), tls.Server)
+		c.over(ServerConfig(b.version), tls.Server)
 	}
 	b.connections = append(b.connections, c)
 	return c

@@ -104,12 +104,12 @@ func BackendTLS() *proxy.BackendTLS {
 	return &proxy.BackendTLS{ServerName: ServerName, CA: theIdentity().path("authority.crt")}
 }
 
-// clientConfig is what clients of a version speak.
-func clientConfig(v Version) *tls.Config {
+// ClientConfig is what clients of a version speak.
+func ClientConfig(v Version) *tls.Config {
 	return &tls.Config{MinVersion: uint16(v), MaxVersion: uint16(v), ServerName: ServerName, RootCAs: theIdentity().pool}
 }
 
-// serverConfig is what backends of a version speak.
-func serverConfig(v Version) *tls.Config {
+// ServerConfig is what backends of a version speak.
+func ServerConfig(v Version) *tls.Config {
 	return &tls.Config{MinVersion: uint16(v), MaxVersion: uint16(v), Certificates: []tls.Certificate{theIdentity().certificate}}
 }

@@ -184,7 +184,7 @@ func (p *Proxy) DialWith(t testing.TB, o ConnOptions) *Conn {
 	t.Helper()
 	c := p.DialRaw(t, o)
 	if p.way.Client != Plain {
-		config := clientConfig(p.way.Client)
+		config := ClientConfig(p.way.Client)
 		if o.TLS != nil {
 			o.TLS(config)
 		}

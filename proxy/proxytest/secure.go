@@ -64,7 +64,7 @@ func (c *Conn) WantAlert(name string) {
 // ClientHello is what a client begins with, without anybody to answer.
 func ClientHello(v Version) string {
 	var hello recorder
-	_ = tls.Client(&hello, clientConfig(v)).Handshake() // cut at the answer
+	_ = tls.Client(&hello, ClientConfig(v)).Handshake() // cut at the answer
 	return string(hello.written)
 }
 

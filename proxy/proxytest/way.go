@@ -34,7 +34,8 @@ func Ways() []Way {
 // T is a test that goes a way: the proxies and backends that it starts, and the clients that it dials, go it too.
 type T struct {
 	*testing.T
-	way Way
+	way      Way
+	parallel bool
 }
 
 // Over has a test go a way.
@@ -42,6 +43,14 @@ func Over(t *testing.T, way Way) *T { return &T{T: t, way: way} }
 
 // Way returns the way that the test goes.
 func (t *T) Way() Way { return t.way }
+
+// Parallel may be called twice: by whoever sends the test several ways, and by the test itself.
+func (t *T) Parallel() {
+	if !t.parallel {
+		t.parallel = true
+		t.T.Parallel()
+	}
+}
 
 // Run runs a subtest that goes the same way.
 func (t *T) Run(name string, test func(*T)) bool {
