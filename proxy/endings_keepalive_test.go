@@ -224,7 +224,9 @@ var bodyEndings = map[string]func(*ending){
 	},
 	"R05": func(e *ending) {
 		e.narrow = true
-		e.start(func(c *proxy.Config) { c.Timeouts.ClientWrite, c.Timeouts.Answer, c.Timeouts.Linger = stallTimeout, longTimeout, stallTimeout })
+		e.start(func(c *proxy.Config) {
+			c.Timeouts.ClientWrite, c.Timeouts.Answer, c.Timeouts.Linger = stallTimeout, longTimeout, stallTimeout
+		})
 		e.ask("POST /form HTTP/1.1\r\nHost: example.com\r\nContent-Length: 100000000\r\n\r\n")
 		e.p.Stall(e.t, e.client)
 		e.refused(504)

@@ -48,7 +48,7 @@ func startPressed(t *proxytest.T, stalled time.Duration) (p *proxytest.Proxy, cl
 }
 
 // endless is more than all the buffers on the way take, in a frame that is longer still.
-var endless = strings.Repeat("endless ", 2<<20)
+var endless = strings.Repeat("endless ", 4<<20)
 
 // press sends without end until the proxy resets the connection.
 func press(t *proxytest.T, c *proxytest.Conn, header string) <-chan struct{} {

@@ -339,13 +339,15 @@ func rulesHaveTimeoutsAndErrorBodiesOfTheirOwn(t *proxytest.T) {
 	for path, want := range map[string]string{"/refused": "502 Bad Gateway", "/drained": "503 Service Unavailable", "/slow": "504 Gateway Timeout"} {
 		client := p.Dial(t)
 		client.Send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		if path == "/slow" {
+			b.Accept()
+		}
 		answer := client.ReadUntilEOF()
 		words := map[string]string{"/refused": "two", "/drained": "three", "/slow": "four"}
 		if !strings.HasPrefix(answer, "HTTP/1.1 "+want) || !strings.HasSuffix(answer, "\r\n\r\nfive oh "+words[path]) {
 			t.Errorf("%s is answered %q", path, answer)
 		}
 	}
-	b.Accept().ReadUntilGone() // that of /slow
 	client := p.Dial(t)
 	client.Send(strings.ReplaceAll(strings.Replace(ruleWS, "/chat", "/idle", 1), "¶", "\r\n") + "\r\n")
 	conn := b.Accept()

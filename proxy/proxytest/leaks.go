@@ -17,10 +17,10 @@ import (
 // testProcessors is the least GOMAXPROCS of a test: a loop keeps its processor while it waits on its own set, and the
 // tests at the far ends need some too. With fewer than two for each test that runs they wait for one another most of the
 // time.
-const testProcessors = 16
+const testProcessors = 20
 
 // testsAtOnce is how many parallel tests run at a time, unless -parallel says otherwise: they wait more than they compute.
-const testsAtOnce = 6
+const testsAtOnce = 10
 
 // Main runs the tests of a package and returns the exit status: 1 also if a goroutine or a descriptor outlives them.
 //
