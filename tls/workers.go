@@ -8,7 +8,7 @@ const (
 	// of work.
 	DefaultHandshakes = 1000
 	// DefaultNiceness is how much nicer than the process a worker is (nice(2)).
-	DefaultNiceness = 5
+	DefaultNiceness = 10
 )
 
 // WorkersOptions are the settings of Workers.

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopSlice is how long a thread of ours asks to run at a time, in nanoseconds. Linux 6.12 and later let a thread that
-// wakes up with a short slice take the CPU from one with a longer slice at once, which threads of TLS handshakes keep, and
-// make it wait for the end of that slice, some milliseconds, otherwise. Older kernels ignore it.
+// loopSlice is how long a thread of ours asks to run at a time, in nanoseconds. Linux 6.12 and later grant that; older
+// kernels ignore it. The shorter it is, the sooner a loop that wakes up gets the CPU from another thread, such as one of the
+// collector's: with usual slices the p99 of echoes while clients make TLS handshakes is half as large again.
 const loopSlice = 300_000
 
 // shortenSlices asks for short slices for all threads that there are; those to come inherit them. Nothing is lost but
