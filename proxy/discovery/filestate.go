@@ -1,0 +1,91 @@
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// MaxFileBytes bounds every file that is read.
+const MaxFileBytes = 4 << 20
+
+// fileState tells one state of a file from another without reading it.
+type fileState struct {
+	exists         bool
+	size, modified int64
+	device, inode  uint64
+}
+
+// stateOf returns the state of the file that name leads to; the zero value where there is none.
+func stateOf(name string) fileState {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fileState{}
+	}
+	s := fileState{exists: true, size: info.Size(), modified: info.ModTime().UnixNano()}
+	if raw, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.device, s.inode = raw.Dev, raw.Ino
+	}
+	return s
+}
+
+// fileWatch notices that a file has changed. Its zero value has seen no file.
+type fileWatch struct {
+	name         string
+	seen, before fileState // as it was taken last, and at the last look
+}
+
+// take makes the present state the one that was taken last; it comes before reading, so that a change in the meantime is
+// noticed later.
+func (w *fileWatch) take() {
+	w.seen = stateOf(w.name)
+	w.before = w.seen
+}
+
+// changed looks at the file and reports whether it is another than was taken last, or gone, and is not being changed just
+// now: it is as it was at the look before. Then it counts as taken.
+func (w *fileWatch) changed() bool {
+	now := stateOf(w.name)
+	settled := now != w.seen && now == w.before
+	if settled {
+		w.seen = now
+	}
+	w.before = now
+	return settled
+}
+
+// readBounded reads a file of at most MaxFileBytes. What is no file is not opened: that could wait for ever. Errors do not
+// repeat the name.
+func readBounded(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, reasonOf(err)
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not a regular file")
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, reasonOf(err)
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, MaxFileBytes+1))
+	switch {
+	case err != nil:
+		return nil, reasonOf(err)
+	case len(data) > MaxFileBytes:
+		return nil, fmt.Errorf("more than %d bytes, which is the most allowed", MaxFileBytes)
+	}
+	return data, nil
+}
+
+// reasonOf leaves out the name.
+func reasonOf(err error) error {
+	if failure := (*fs.PathError)(nil); errors.As(err, &failure) {
+		return failure.Err
+	}
+	return err
+}
