@@ -1,9 +1,3 @@
-// Package balance chooses which backend a new exchange goes to. A scheduler belongs to one loop and takes no lock.
-//
-//	scheduler := balance.NewWRR([]int{1, 2}, 0)
-//	for i, ok := scheduler.Next(tried); ok; i, ok = scheduler.Next(tried) {
-//		...
-//	}
 package balance
 
 // WRR is smooth weighted round robin: in every run of as many picks as the weights add up to, each backend is picked

@@ -12,9 +12,9 @@ import (
 // per loop or takes work off a loop that would stall it.
 var goroutineFiles = []string{
 	"engine/loop.go",
-	"proxy/proxytest/secure.go", // what a test has written before there was room
-	"proxy/proxytest/serve.go",  // the scripts of a test's backend
-	"proxy/tlskeeper.go",        // certificates are read from files
+	"proxy/proxytest/secure.go",   // what a test has written before there was room
+	"proxy/proxytest/serve.go",    // the scripts of a test's backend
+	"proxy/tlskeeper.go",          // certificates are read from files
 	"proxy/discovery/exchange.go", // the end of a context ends a read
 	"proxy/discovery/watcher.go",  // names and files are asked beside the loops
 	"proxy/watchdog.go",
