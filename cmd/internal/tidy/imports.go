@@ -108,7 +108,7 @@ func (f *File) livesIn(home string) bool {
 }
 
 // pure are the packages made of bytes alone: no I/O, no clock, no goroutine, no lock.
-var pure = []string{"proxy/http1", "proxy/ws", "proxy/route", "proxy/access", "proxy/proxyproto", "proxy/origin", "proxy/health", "proxy/balance"}
+var pure = []string{"proxy/http1", "proxy/ws", "proxy/route", "proxy/access", "proxy/proxyproto", "proxy/origin", "proxy/health", "proxy/balance", "proxy/sticky"}
 
 // impure are the imports through which a package would reach beyond its bytes.
 var impure = []string{"net", "net/http", "os", "syscall", "time", "sync", "context", "log", "log/slog", "golang.org/x/sys/unix"}
