@@ -90,22 +90,24 @@ func farthest(counts []int, members []Member) (most float64) {
 var groups = []struct {
 	name    string
 	weights []int
+	all     bool // with 100,000 connections too
 }{
-	{"one", []int{7}},
-	{"two", []int{1, 1}},
-	{"3 2 1", []int{3, 2, 1}},
-	{"5 1 1", []int{5, 1, 1}},
-	{"one heavy among light ones", append([]int{100}, repeated(1, 100)...)},
-	{"coprime", []int{97, 89, 83, 2, 1, 100}},
-	{"ten and one that is drained", []int{1, 2, 3, 4, 5, 0, 6, 7, 8, 9, 10}},
-	{"two hundred", append(repeated(3, 100), repeated(1, 100)...)},
+	{"one", []int{7}, false},
+	{"two", []int{1, 1}, false},
+	{"3 2 1", []int{3, 2, 1}, true},
+	{"5 1 1", []int{5, 1, 1}, false},
+	{"one heavy among light ones", append([]int{100}, repeated(1, 100)...), true},
+	{"coprime", []int{97, 89, 83, 2, 1, 100}, false},
+	{"ten and one that is drained", []int{1, 2, 3, 4, 5, 0, 6, 7, 8, 9, 10}, false},
+	{"two hundred", append(repeated(3, 100), repeated(1, 100)...), true},
 }
 
 // TestSharesOfAllLoopsTogether: each algorithm, few connections and many, that end at once and that last.
 func TestSharesOfAllLoopsTogether(t *testing.T) {
 	// allowed is how far a member may be from its share, in connections, of n that p of them would be its own.
 	turns := func(float64, float64) float64 { return 1 }
-	least := func(float64, float64) float64 { return 1 + 3 } // each loop may be about to count one
+	// Each loop may be about to count one; and one that a light member lacks weighs as much as many of a heavy one.
+	least := func(n, p float64) float64 { return 1 + 3 + n*p/500 }
 	chance := func(n, p float64) float64 { return 5*math.Sqrt(n*p*(1-p)) + 1 }
 	hashed := func(n, p float64) float64 { return chance(n, p) + 5*n*math.Sqrt(p*(1-p)/slots) }
 	balanced := func(n, p float64) float64 { return min(chance(n, p), 8+n*p/10) }
@@ -121,6 +123,9 @@ func TestSharesOfAllLoopsTogether(t *testing.T) {
 	for _, c := range cases {
 		for _, g := range groups {
 			for _, n := range []int{8, 100, 10_000, 100_000} {
+				if n == 100_000 && !g.all {
+					continue
+				}
 				members := membersOf(g.weights...)
 				for i := range members {
 					members[i].Time.Observe(5e6, 0)
