@@ -230,8 +230,8 @@ func TestKeysOfAddresses(t *testing.T) {
 			t.Errorf("%s and %s have the same key at /%d: %v", c.first, c.second, c.prefix6, same)
 		}
 	}
-	if KeyOfAddress(netip.Addr{}, 64) != KeyOfAddress(netip.Addr{}, 64) {
-		t.Error("no address has no key")
+	if first, second := KeyOfAddress(netip.Addr{}, 64), KeyOfAddress(netip.MustParseAddr("192.0.2.1"), 64); first == second {
+		t.Error("no address has an address's key")
 	}
 }
 

@@ -105,6 +105,9 @@ func NewInserter(c InsertConfig, keys *Keys) (*Inserter, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	if len(keys.insert) == 0 {
+		return nil, errNoKey
+	}
 	n := &Inserter{sealer: newSealer(keys.insert), name: c.Name, lifetime: sessionLifetime}
 	n.before = "Set-Cookie: " + c.Name + "="
 	if c.Lifetime > 0 {

@@ -74,8 +74,11 @@ type key struct {
 	sign, hide []byte
 }
 
-// NewKeys derives the keys of a context, such as a group's name, from secrets, of which there must be one at least. The
-// same secrets and context give the same keys on every machine.
+// errNoKey: without a secret there are no tokens.
+var errNoKey = errors.New("a cookie needs a key, and there is none")
+
+// NewKeys derives the keys of a context, such as a group's name, from secrets, of which an Inserter or a Rewriter needs
+// one at least. The same secrets and context give the same keys on every machine.
 func NewKeys(secrets []Secret, context string) *Keys {
 	k := &Keys{}
 	for i := range secrets {

@@ -14,6 +14,9 @@ func NewRewriter(name string, keys *Keys) (*Rewriter, error) {
 	if err := validateName(name); err != nil {
 		return nil, err
 	}
+	if len(keys.rewrite) == 0 {
+		return nil, errNoKey
+	}
 	return &Rewriter{newSealer(keys.rewrite), name}, nil
 }
 

@@ -128,6 +128,12 @@ func TestRefusedCookies(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", c.config, err, c.want)
 		}
 	}
+	if _, err := NewInserter(InsertConfig{}, NewKeys(nil, "web")); err != errNoKey {
+		t.Error(err)
+	}
+	if _, err := NewRewriter("sid", NewKeys(nil, "web")); err != errNoKey {
+		t.Error(err)
+	}
 	for _, name := range []string{"", long + "n", "a b"} {
 		if _, err := NewRewriter(name, k); err == nil {
 			t.Errorf("a cookie may be called %q", name)
