@@ -78,6 +78,9 @@ type RuleConfig struct {
 
 	// Group names the group that serves them.
 	Group string
+	// Schedule and Sticky are the rule's own; nil: the group's.
+	Schedule *Schedule
+	Sticky   *Stickiness
 	// Redirect answers with another address.
 	Redirect *RedirectConfig
 	// Answer answers with fixed bytes.
@@ -141,53 +144,4 @@ type HeaderEdit struct {
 	Op    HeaderOp
 	Name  string
 	Value string // a Template; not with HeaderRemove
-}
-
-// GroupConfig is a set of servers that requests are balanced over.
-type GroupConfig struct {
-	// Name is unique.
-	Name string
-	// Backends are its servers, at least one.
-	Backends []BackendConfig
-	// SendProxy is the version of the PROXY header that each connection to a server begins with, 1 or 2. 0: none.
-	// Such connections serve one request.
-	SendProxy int
-}
-
-// BackendConfig names one server.
-type BackendConfig struct {
-	// Name is what the operator wrote; it appears in logs and metrics.
-	Name string
-	// Address is where it is dialed, unless Path is given.
-	Address netip.AddrPort
-	// Path is that of a Unix socket.
-	Path string
-	// Weight is its share of new requests, 0 to 100. 0: no new requests.
-	Weight int
-	// TLS has it spoken to by HTTPS. nil: plain HTTP.
-	TLS *BackendTLS
-	// Secondary servers are asked only where no primary one takes requests, or all that were tried failed.
-	Secondary bool
-}
-
-// BackendTLS is how a server is spoken to by HTTPS.
-type BackendTLS struct {
-	// ServerName is asked for (SNI), and must be in its certificate: a host name, or an address, which is not asked for.
-	ServerName string
-	// CA is a PEM file of those who may have signed its certificate. Empty: those that the system trusts.
-	CA string
-	// Insecure accepts any certificate.
-	Insecure bool
-}
-
-// DefaultGroup is the name of the group where there is only one.
-const DefaultGroup = "default"
-
-// OneGroup returns listeners that all lead to one group, and the group: what a command line can say.
-func OneGroup(listen []netip.AddrPort, backends []BackendConfig) ([]ListenerConfig, []GroupConfig) {
-	listeners := make([]ListenerConfig, len(listen))
-	for i, address := range listen {
-		listeners[i] = ListenerConfig{Address: address, Group: DefaultGroup}
-	}
-	return listeners, []GroupConfig{{Name: DefaultGroup, Backends: backends}}
 }
