@@ -29,12 +29,14 @@ func (x *exchange) appendAnswerHead(dst []byte, chunked bool) []byte {
 
 // appendAnswerLines appends the headers of a backend's answer but those of the classes in drop, as the rule wants them.
 func (x *exchange) appendAnswerLines(dst []byte, drop http1.Class) []byte {
-	edits := x.rule.answer
-	if edits == nil {
-		return x.responseHead.AppendHeaders(dst, drop, nil)
+	edits, rewrites := x.rule.answer, x.rewritesCookies()
+	if edits == nil && !rewrites {
+		return x.appendSticky(x.responseHead.AppendHeaders(dst, drop, nil))
 	}
-	dst = x.responseHead.AppendHeaders(dst, drop, func(f http1.Field) bool { return !edits.drops(f) })
-	return append(dst, x.answerLines.Bytes()...)
+	dst = x.responseHead.AppendHeaders(dst, drop, func(f http1.Field) bool {
+		return (edits == nil || !edits.drops(f)) && (!rewrites || !isSetCookie(f))
+	})
+	return append(x.appendSticky(dst), x.answerLines.Bytes()...)
 }
 
 // appendInterimHead appends a 1xx answer other than 101.

@@ -107,6 +107,7 @@ func (x *exchange) takeHeads(p []byte) (rest []byte, final bool, reason engine.E
 		case !x.responseHead.Interim():
 			x.record.answered = w.Now()
 			x.record.upstream = x.responseHead.Status()
+			x.answeredBackend()
 			return bytes[n:], true, engine.EndNone
 		}
 		if !x.takeInterim() {

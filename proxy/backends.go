@@ -5,6 +5,10 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"culvert/engine"
+	"culvert/proxy/balance"
+	"culvert/proxy/health"
 )
 
 // backendKey is what makes a server the same one across reloads: its counts go on when its weight or its name changes.
@@ -19,8 +23,15 @@ type backendKey struct {
 // it, as long as a connection to it does.
 type backend struct {
 	backendKey
-	label    atomic.Pointer[string] // what the operator calls it
-	active   atomic.Int64           // connections, those being dialed included
+	label    atomic.Pointer[string]    // what the operator calls it
+	active   atomic.Int64              // connections, those being dialed included
+	identity uint64                    // the same wherever a group of this name has this address
+	latency  balance.Latency           // of its answers
+	tally    health.Tally              // of requests that it failed in a row
+	reported atomic.Bool               // the tally has reached the limit, and the steward does not know yet
+	found    atomic.Pointer[found]     // what checks have found out; nil: nothing, or there are none
+	orders   atomic.Pointer[orders]    // what the operator wants; nil: what the configuration says
+	queue    atomic.Pointer[waitQueue] // of its group
 	failures atomic.Uint64
 	fault    atomic.Pointer[string]     // of the last failure, a stable token; nil: there was none
 	security atomic.Pointer[backendTLS] // nil: it is spoken to in clear
@@ -29,9 +40,39 @@ type backend struct {
 	portIsEphemeral bool // the kernel takes the ports of outgoing connections from around there
 }
 
+// found is what checks have found out about a backend.
+type found struct {
+	state  health.State
+	reason string // why it is down
+}
+
+// orders are what the operator wants of a backend, beside the configuration.
+type orders struct {
+	drain  bool
+	limit  int64 // nanoseconds; 0: none
+	weight int   // -1: the configured one
+}
+
+// leave counts a connection out. Whoever waits for that is called.
+func (b *backend) leave() {
+	b.active.Add(-1)
+	if q := b.queue.Load(); q != nil && q.waiting.Load() > 0 {
+		q.call()
+	}
+}
+
+// state returns what checks have found out.
+func (b *backend) state() health.State {
+	if f := b.found.Load(); f != nil {
+		return f.state
+	}
+	return health.Unknown
+}
+
 func newBackend(key backendKey, name string, ephemeral portRange) *backend {
 	b := &backend{backendKey: key, portIsEphemeral: ephemeral.contain(key.address.Port())}
 	b.label.Store(&name)
+	b.identity = balance.Identity(key.group, b.where())
 	return b
 }
 
@@ -55,13 +96,23 @@ func (b *backend) where() string {
 	return b.address.String()
 }
 
+// authority returns what Host says of the backend where nobody else says anything.
+func (b *backend) authority() string {
+	if b.path != "" {
+		return "localhost" // a Unix socket has no name of its own
+	}
+	return b.address.String()
+}
+
 // backendRegistry holds every backend that a configuration names or a connection leads to.
 type backendRegistry struct {
 	ephemeral portRange
 
 	mu       sync.Mutex
 	backends map[backendKey]*backend
-	ordered  []*backend // as they came
+	ordered  []*backend            // as they came
+	queues   map[string]*waitQueue // by group
+	budgets  map[string]*retryBudget
 }
 
 // take returns the backend with this key, a new one if there was none.
@@ -76,6 +127,36 @@ func (r *backendRegistry) take(key backendKey, name string) *backend {
 		}
 		r.backends[key] = b
 		r.ordered = append(r.ordered, b)
+	}
+	return b
+}
+
+// queue returns those who wait for a backend of a group.
+func (r *backendRegistry) queue(group string) *waitQueue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queues == nil {
+		r.queues = make(map[string]*waitQueue)
+	}
+	q := r.queues[group]
+	if q == nil {
+		q = new(waitQueue)
+		r.queues[group] = q
+	}
+	return q
+}
+
+// budget returns what bounds the retries of a group.
+func (r *backendRegistry) budget(group string) *retryBudget {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.budgets == nil {
+		r.budgets = make(map[string]*retryBudget)
+	}
+	b := r.budgets[group]
+	if b == nil {
+		b = newRetryBudget(engine.Monotonic())
+		r.budgets[group] = b
 	}
 	return b
 }

@@ -2,29 +2,18 @@ package proxy
 
 import (
 	"errors"
+	"net/netip"
 
 	"culvert/engine"
 
 	"golang.org/x/sys/unix"
 )
 
-// pick chooses the next backend, leaving out those that were tried already.
-func (x *exchange) pick() (*backend, bool) {
-	g := x.rule.group
-	i, ok := x.shard.scheduler(g).next(x.tried[:x.tries])
-	if !ok || x.tries >= ConnectTries {
-		return nil, false
-	}
-	x.tried[x.tries] = i
-	x.tries++
-	return g.members[i].backend, true
-}
-
-// dial goes on with a connection to b: one that has served an ordinary exchange before, or a new one. An upgrade always
+// dial goes on with a connection to b, which is counted: one that has served an ordinary exchange before, or a new one. An upgrade always
 // has a new one, for its 101 must not be open to doubt; so has a request whose connection begins with its client's name.
 func (x *exchange) dial(b *backend) {
 	h := x.shard
-	if x.upgrade || x.rule.group.sendProxy > 0 {
+	if x.upgrade || x.rule.group.config.SendProxy > 0 {
 		x.dialNew(b)
 		return
 	}
@@ -41,7 +30,6 @@ func (x *exchange) dial(b *backend) {
 	x.secured = b.security.Load() // others are not in the pool
 	x.record.backend, x.record.tries = b, x.tries
 	x.reused = true
-	b.active.Add(1)
 	x.backend = c
 	x.connected(engine.Writable)
 }
@@ -54,28 +42,35 @@ func (x *exchange) dialNew(b *backend) {
 	x.record.backend, x.record.tries = b, x.tries
 	x.timedOut = false
 	x.state = exchangeDialing
-	c, err := h.connect(b, x)
+	c, err := h.connectTo(b, 0, x)
 	if err != nil {
 		x.record.detail = dialDetail(err)
+		b.leave()
 		if engine.IsOutOfResources(err) {
 			x.refuse(EndNoResources, engine.SideNone)
 			return
 		}
 		b.failed(x.record.detail)
+		if x.record.detail != detailNoPorts {
+			x.failedBackend()
+		}
 		x.dialNext()
 		return
 	}
-	b.active.Add(1)
 	x.backend = c
 	w.Wheel.Arm(&x.timer, min(w.Now()+int64(t.Connect), x.dialDeadline))
 }
 
-// connect starts to connect to b.
-func (h *shard) connect(b *backend, owner engine.Owner) (*engine.Conn, error) {
+// connectTo starts to connect to b, to another port than its own if one is given.
+func (h *shard) connectTo(b *backend, port uint16, owner engine.Owner) (*engine.Conn, error) {
 	if b.path != "" {
 		return h.loop.DialUnix(b.path, owner, engine.SideBackend)
 	}
-	return h.sources.dial(h.loop, b.address, owner)
+	address := b.address
+	if port != 0 {
+		address = netip.AddrPortFrom(address.Addr(), port)
+	}
+	return h.sources.dial(h.loop, address, owner)
 }
 
 func (x *exchange) dialReady(r engine.Readiness) {
@@ -101,6 +96,7 @@ func (x *exchange) dialFailed() {
 		x.record.detail = "timeout"
 	}
 	x.record.backend.failed(x.record.detail)
+	x.failedBackend()
 	x.backend.Close()
 	x.leaveBackend()
 	x.dialNext()
@@ -108,10 +104,17 @@ func (x *exchange) dialFailed() {
 
 func (x *exchange) dialNext() {
 	w := &x.shard.loop.Workspace
-	if w.Now() < x.dialDeadline {
-		if b, ok := x.pick(); ok {
+	if w.Now() < x.dialDeadline && x.tries < ConnectTries {
+		switch b, full, ok := x.pick(); {
+		case ok && x.rule.group.retries.take(w.Now()):
 			x.shard.counters.retries++
 			x.dial(b)
+			return
+		case ok:
+			b.leave()
+			x.shard.counters.retriesRefused++
+		case full && x.rule.group.config.Queue > 0:
+			x.queueUp()
 			return
 		}
 	}

@@ -19,6 +19,8 @@ const (
 	// exchangeHandshaking: begin and the PROXY header's end enter on an HTTPS listener; the client's TLS handshake is on its
 	// way; its timer runs.
 	exchangeHandshaking
+	// exchangeQueued: queueUp enters; the request waits in line for a backend; the queue timer runs. Nothing was sent.
+	exchangeQueued
 	// exchangeDialing: headDone and retries enter; we wait for the backend to accept the connection; the connect timer
 	// runs. Nothing was sent, so another backend may be tried.
 	exchangeDialing
@@ -36,7 +38,7 @@ const (
 )
 
 func (s exchangeState) String() string {
-	return [...]string{"reading the head", "in the TLS handshake", "dialing", "in the TLS handshake with the backend", "awaiting the answer", "transferring", "over"}[s]
+	return [...]string{"reading the head", "in the TLS handshake", "waiting for a backend", "dialing", "in the TLS handshake with the backend", "awaiting the answer", "transferring", "over"}[s]
 }
 
 // exchange is one request until its answer's head: it owns both connections. It is owned by its loop and used again.
@@ -70,6 +72,11 @@ type exchange struct {
 	answerLines  *engine.Pending // headers that the rule adds to the answer; nil: none
 	offer        ws.Offer
 	transfer     *transfer // exchangeTransferring only
+	place        *waiter   // in line, from exchangeQueued until a backend is found; nil: not
+	hashKey      uint64    // what the request is spread by
+	hasKey       bool
+	stuck        stuck  // which backend the client had
+	cookies      []byte // Cookie lines for the backend, where they are not the client's own; the shard's, until they are written
 
 	peer         netip.AddrPort    // who is connected, or whom a PROXY header names
 	asked        netip.AddrPort    // the address that the client asked for; not valid: the connection's own
@@ -321,6 +328,8 @@ func (x *exchange) OnTimer(_ *engine.Timer, now int64) {
 		x.refuse(EndRequestTimeout, engine.SideClient)
 	case exchangeHandshaking:
 		x.greetingTimedOut()
+	case exchangeQueued:
+		x.refuse(EndQueueTimeout, engine.SideNone)
 	case exchangeDialing, exchangeSecuring:
 		x.timedOut = true
 		x.dialFailed()
@@ -353,6 +362,9 @@ func (x *exchange) refuse(reason engine.EndReason, by engine.Side) {
 	w := &x.shard.loop.Workspace
 	status := statusOf(reason)
 	x.record.status = status
+	if by == engine.SideBackend && x.backend != nil && reason != EndConnectFailed && reason != EndConnectTimeout {
+		x.failedBackend()
+	}
 	answer := x.interim // what the client has not taken yet comes first
 	x.interim = nil
 	if answer == nil {
@@ -383,6 +395,7 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 	if x.state == exchangeHandshaking {
 		h.handshakes.remove(&x.holdLink)
 	}
+	x.leaveQueue()
 	if x.backend != nil {
 		x.backend.Reset() // its answer is of no use to anybody
 		x.leaveBackend()
@@ -408,5 +421,5 @@ func (x *exchange) over() {
 
 func (x *exchange) leaveBackend() {
 	x.backend = nil
-	x.record.backend.active.Add(-1)
+	x.record.backend.leave()
 }

@@ -103,6 +103,8 @@ type Discovery struct {
 	File string
 	// Weight is that of a server whose source says nothing about it, 0 to 100.
 	Weight int
+	// MaxConnections is that of each server. 0: no bound.
+	MaxConnections int
 	// TLS has them spoken to by HTTPS. nil: plain HTTP.
 	TLS *BackendTLS
 }

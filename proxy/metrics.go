@@ -28,6 +28,7 @@ type snapshot struct {
 	tunnels            int
 	timers             int
 	handshakesWaiting  int
+	checked            int
 }
 
 // snapshots asks all loops at once.
@@ -67,7 +68,7 @@ func (h *shard) snapshot() snapshot {
 	return snapshot{
 		loop: h.loop.Name(), engine: h.loop.Counters, proxy: h.counters, exchanges: h.exchanges.count,
 		streams: h.streams.count, idleBackends: h.pool.all.count, tunnels: int(h.counters.tunnelsOpened - ended), timers: h.loop.Wheel.Len(),
-		handshakesWaiting: len(h.lines[engine.SideClient].waiting) + len(h.lines[engine.SideBackend].waiting),
+		handshakesWaiting: len(h.lines[engine.SideClient].waiting) + len(h.lines[engine.SideBackend].waiting), checked: len(h.checks),
 	}
 }
 
@@ -174,6 +175,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descBackendWeight, float64(weights[b]), b.group, b.name(), b.where())
 		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.group, b.name(), b.where())
 	}
+	c.balancing(out, gauge, current)
 	c.limits(out, gauge, current)
 	c.tls(out, gauge, current)
 	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(s.reloads.Load()))
@@ -234,6 +236,11 @@ func (one *snapshot) collect(out chan<- prometheus.Metric) {
 	emit(descMoved, counter, float64(p.movedConnections))
 	emit(descRequests, counter, float64(p.requests))
 	emit(descRetries, counter, float64(p.retries))
+	emit(descRetriesRefused, counter, float64(p.retriesRefused))
+	emit(descQueued, counter, float64(p.queued))
+	emit(descChecked, gauge, float64(one.checked))
+	emit(descChecks, counter, float64(p.checks[0]), "good")
+	emit(descChecks, counter, float64(p.checks[1]), "bad")
 	emit(descReused, counter, float64(p.reused))
 	emit(descResent, counter, float64(p.resent))
 	emit(descBackendIdle, gauge, float64(one.idleBackends))

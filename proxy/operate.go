@@ -2,7 +2,11 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"time"
+
+	"culvert/engine"
+	"culvert/proxy/health"
 )
 
 // What operators do with backends while the proxy runs. It holds until the process ends or the backend is no more, also
@@ -22,7 +26,7 @@ type BackendStatus struct {
 	// Share is the part of its weight that it has while it starts slowly, in percent.
 	Share     int  `json:"share_percent"`
 	Secondary bool `json:"secondary,omitempty"`
-	// Status is serving, draining, resting, failing or ejected; Reason is why it fails.
+	// Status is serving, draining, weight-0, down or ejected; Reason is why it is down.
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
 	// Since is how long it has been so, in seconds.
@@ -31,15 +35,81 @@ type BackendStatus struct {
 	Waiting     int     `json:"waiting,omitempty"`
 }
 
-// Backends returns how all backends of the present configuration stand, in its order.
-func (s *Server) Backends() []BackendStatus { return nil }
+// Backends returns how all backends of the present configuration stand, in its order. It may be called at any time.
+func (s *Server) Backends() []BackendStatus {
+	now := engine.Monotonic()
+	current := s.site.Load()
+	s.steward.mu.Lock()
+	defer s.steward.mu.Unlock()
+	var all []BackendStatus
+	for _, g := range current.groups {
+		c := s.steward.crews[g.name]
+		for i := range g.members {
+			m := &g.members[i]
+			b := m.backend
+			status := BackendStatus{
+				Group: g.name, Name: b.name(), Address: b.where(), Configured: m.weight, Weight: m.weight, Secondary: m.secondary,
+				Connections: b.active.Load(), Waiting: int(g.queue.waiting.Load()),
+			}
+			if known := c.mates[b]; known != nil {
+				status.Weight, status.Share, status.Status = known.weight, known.share, known.status.String()
+				status.Since = float64(now-known.since) / float64(time.Second)
+			}
+			if f := b.found.Load(); f != nil && f.state == health.Down {
+				status.Reason = f.reason
+			}
+			all = append(all, status)
+		}
+	}
+	return all
+}
 
 // DrainBackend takes a backend out of use: no new requests, and its tunnels live on, for limit at most (0: for ever), after
 // which they are ended at the group's rate.
-func (s *Server) DrainBackend(group, name string, limit time.Duration) error { return ErrNoSuchBackend }
+func (s *Server) DrainBackend(group, name string, limit time.Duration) error {
+	return s.order(group, name, func(o *orders) { o.drain, o.limit = true, int64(limit) })
+}
 
-// UndrainBackend takes it into use again, slowly, whoever drained it.
-func (s *Server) UndrainBackend(group, name string) error { return ErrNoSuchBackend }
+// UndrainBackend takes it into use again, slowly. One that the configuration drains stays as it is.
+func (s *Server) UndrainBackend(group, name string) error {
+	return s.order(group, name, func(o *orders) { o.drain, o.limit = false, 0 })
+}
 
 // WeighBackend gives it another weight, 0 to 100; -1: that of the configuration.
-func (s *Server) WeighBackend(group, name string, weight int) error { return ErrNoSuchBackend }
+func (s *Server) WeighBackend(group, name string, weight int) error {
+	if weight < -1 || weight > 100 {
+		return fmt.Errorf("weight %d: allowed are 0 to 100", weight)
+	}
+	return s.order(group, name, func(o *orders) { o.weight = weight })
+}
+
+// order changes what the operator wants of all backends of this name in a group, and has that count when it returns.
+func (s *Server) order(group, name string, change func(*orders)) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	current := s.site.Load()
+	g := current.group(group)
+	if g == nil {
+		return ErrNoSuchBackend
+	}
+	found := false
+	for i := range g.members {
+		b := g.members[i].backend
+		if b.name() != name && b.where() != name {
+			continue
+		}
+		found = true
+		o := orders{weight: -1}
+		if before := b.orders.Load(); before != nil {
+			o = *before
+		}
+		change(&o)
+		b.orders.Store(&o)
+	}
+	if !found {
+		return ErrNoSuchBackend
+	}
+	s.steward.tend(current, engine.Monotonic())
+	s.steward.wake()
+	return nil
+}

@@ -82,7 +82,7 @@ func (x *exchange) appendPreface(dst []byte, asked netip.AddrPort) []byte {
 	if x.record.client == x.peer.Addr() {
 		source = x.peer
 	}
-	switch x.rule.group.sendProxy {
+	switch x.rule.group.config.SendProxy {
 	case 1:
 		return proxyproto.AppendV1(dst, source, asked)
 	case 2:

@@ -85,6 +85,12 @@ const (
 	EndPlainHTTP
 	// EndMisdirected: the request is for another host than the one that the client's certificate was asked for (421).
 	EndMisdirected
+	// EndQueueTimeout: no backend had a place for one more connection in time (503).
+	EndQueueTimeout
+	// EndDrained: the backend is being drained, and its tunnels have had their time.
+	EndDrained
+	// EndBackendDown: the backend fails its checks, and its tunnels are ended then.
+	EndBackendDown
 	endReasons
 )
 
@@ -95,7 +101,7 @@ var outerReasonNames = [endReasons - engine.FirstOuterReason]string{
 	"upgrade-version", "client-left", "no-backend", "no-resources", "connect-failed", "connect-timeout",
 	"backend-closed", "bad-answer", "bad-upgrade-answer", "too-many-interim", "answer-timeout",
 	"listener-gone", "access-denied", "origin-denied", "no-rule", "limit", "fixed-answer", "bad-proxy-header",
-	"tls-handshake", "tls-handshake-timeout", "plain-http", "misdirected",
+	"tls-handshake", "tls-handshake-timeout", "plain-http", "misdirected", "queue-timeout", "drained", "backend-down",
 }
 
 // outerStatus is the status that the client is answered with, or that the log shows, for an exchange that ends for
@@ -108,7 +114,7 @@ var outerStatus = map[engine.EndReason]int{
 	EndNotImplemented: 501, EndVersionRefused: 505, EndBadUpgrade: 400, EndUpgradeVersion: 426, EndClientLeft: 499,
 	EndNoBackend: 503, EndNoResources: 503, EndConnectFailed: 502, EndConnectTimeout: 504, EndBackendClosed: 502,
 	EndBadAnswer: 502, EndBadUpgradeAnswer: 502, EndTooManyInterim: 502, EndAnswerTimeout: 504,
-	EndPlainHTTP: 400, EndMisdirected: 421, EndListenerGone: 503, EndAccess: 403, EndOrigin: 403, EndNoRule: 404, EndLimit: 503,
+	EndPlainHTTP: 400, EndMisdirected: 421, EndListenerGone: 503, EndAccess: 403, EndOrigin: 403, EndNoRule: 404, EndLimit: 503, EndQueueTimeout: 503,
 	engine.EndBackendReset: 502, engine.EndBackendLost: 502, engine.EndBackendTransport: 502,
 	engine.EndClientReset: 499, engine.EndClientLost: 499, engine.EndClientTransport: 499,
 }

@@ -31,6 +31,7 @@ type record struct {
 	status    int           // what the client was answered; 0: nothing
 	upstream  int           // status that the backend gave; 0: none
 	tries     int           // backends dialed
+	waited    int64         // for a backend with a free place
 	backend   *backend
 	name      string        // the listener's, if it has one besides its address
 	rule      string        // the name of the rule that it was for; empty: none
@@ -105,6 +106,7 @@ type tunnelRecord struct {
 	text    string // host, a space, which neither has in it (RFC 9112 section 3), URI
 
 	counted     netip.Addr  // what the per-client bound counts the client as; not valid: nothing
+	outliers    uint8       // how many failures in a row eject its backend; 0: none do
 	closedFirst engine.Side // who sent the first close frame; SideNone: nobody did
 }
 

@@ -20,12 +20,26 @@ var ErrNotRunning = errors.New("the proxy is not running, or is ending")
 func (s *Server) Reload(config Config) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	if err := s.discoverer.watch(&config); err != nil {
+		return errors.Join(err, s.discoverer.watch(&s.asked)) // which was taken before
+	}
+	if err := s.enterConfig(config); err != nil {
+		return errors.Join(err, s.discoverer.watch(&s.asked))
+	}
+	s.asked = config
+	s.reloads.Add(1)
+	return nil
+}
+
+// enterConfig has all loops go over to a configuration, with the servers that are discovered. s.reloading is held.
+func (s *Server) enterConfig(config Config) error {
 	s.mu.Lock()
 	running, before := s.state == serverRunning, s.ports
 	s.mu.Unlock()
 	if !running || s.shuttingDown.Load() {
 		return ErrNotRunning
 	}
+	config = s.discoverer.withDiscovered(config)
 	built, ports, err := s.prepare(&config, s.site.Load())
 	if err != nil {
 		s.forgetBackends()
@@ -49,7 +63,6 @@ func (s *Server) Reload(config Config) error {
 	s.ports = ports
 	s.mu.Unlock()
 	s.forgetBackends()
-	s.reloads.Add(1)
 	return nil
 }
 
@@ -70,7 +83,15 @@ func (s *Server) adopt(built *site) {
 	built.adoptions = nil
 	s.limits.set(&built.config.Limits)
 	s.clients.set(built.config.Limits.ClientConnections, built.config.Limits.ClientPrefix6)
+	for _, g := range built.groups {
+		for _, m := range g.members {
+			m.backend.queue.Store(g.queue)
+		}
+	}
+	s.steward.tend(built, engine.Monotonic()) // before anybody picks
 	s.site.Store(built)
+	s.steward.forget(built)
+	s.steward.wake()
 }
 
 // forgetBackends drops backends that are neither configured nor connected to. Only while no reload is under way.
@@ -197,26 +218,10 @@ func (h *shard) enter(built *site, added, removed []*port) {
 	h.pool.trim()
 }
 
-// use makes a site the loop's own, and its schedulers those of its groups.
+// use makes a site the loop's own.
 func (h *shard) use(built *site) {
-	schedulers := make(map[*group]*groupScheduler, len(built.groups))
-	for _, g := range built.groups {
-		s := h.schedulers[g]
-		if s == nil {
-			h.position += h.server.config.Loops
-			s = newGroupScheduler(g, h.position)
-		}
-		schedulers[g] = s
-	}
-	h.site, h.schedulers = built, schedulers
-}
-
-// scheduler returns what chooses among the members of a group, which may be of a site that is no more.
-func (h *shard) scheduler(g *group) *groupScheduler {
-	if s := h.schedulers[g]; s != nil {
-		return s
-	}
-	return newGroupScheduler(g, h.position)
+	h.site = built
+	h.useChecks(built)
 }
 
 // door is a port as one loop listens on it.

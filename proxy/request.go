@@ -185,16 +185,26 @@ func (x *exchange) headDone(bytes, early []byte) {
 		return
 	}
 	x.dialDeadline = w.Now() + int64(x.policy.Timeouts.ConnectTotal)
-	backend, ok := x.pick()
-	if !ok {
+	g := x.rule.group
+	g.retries.request(g.config.RetryShare)
+	x.takeKeys(head)
+	backend, full, ok := x.pick()
+	if !ok && !full {
 		x.refuse(EndNoBackend, engine.SideNone)
 		return
+	}
+	if !ok {
+		backend = g.members[0].backend // of what is written, no more depends on it than the Host that an HTTP/1.0 client left out
 	}
 	x.idempotent = idempotent(head.Method())
 	x.writeRequest(head, backend, len(bytes))
 	x.keepEarly(early)
 	h.putRequestHead(head)
 	x.requestHead = nil
+	if !ok {
+		x.queueUp()
+		return
+	}
 	x.state = exchangeDialing
 	x.dial(backend)
 }
@@ -206,10 +216,10 @@ func (x *exchange) writeRequest(head *http1.RequestHead, backend *backend, lengt
 	w := &h.loop.Workspace
 	facts := forwardedFacts{
 		requestFacts: x.facts(head), peer: x.peer, listener: x.port.address, trusted: h.site.trusted.contains(x.peer.Addr()),
-		lastOnConnection: !x.policy.keepsBackends || x.rule.group.sendProxy > 0, announce: &x.policy.Announce, rule: x.rule,
-		overTLS: transportOf(x.client) != nil, identity: x.identity,
+		lastOnConnection: !x.policy.keepsBackends || x.rule.group.config.SendProxy > 0, announce: &x.policy.Announce, rule: x.rule,
+		cookies: x.cookies, overTLS: transportOf(x.client) != nil, identity: x.identity,
 	}
-	if facts.announce.SLBID != "" || x.rule.group.sendProxy > 0 {
+	if facts.announce.SLBID != "" || x.rule.group.config.SendProxy > 0 {
 		facts.asked = x.askedAddress()
 	}
 	x.request = w.Acquire(length + 512)

@@ -27,6 +27,7 @@ type forwardedFacts struct {
 
 	lastOnConnection bool // the backend's connection will not be used again
 
+	cookies  []byte // Cookie lines in place of the client's; nil: those
 	overTLS  bool   // the peer has come to us over TLS
 	identity string // header lines about its certificate, where one is asked for
 }
@@ -56,6 +57,10 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 	default:
 		drop |= http1.ClassForwarded
 	}
+	if facts.cookies != nil {
+		all := keep
+		keep = func(f http1.Field) bool { return f.ID != http1.FieldCookie && all(f) }
+	}
 	if facts.identity != "" {
 		all := keep
 		keep = func(f http1.Field) bool { return !aboutClientCertificate(f) && all(f) }
@@ -77,6 +82,7 @@ func appendRequestHead(dst []byte, head *http1.RequestHead, facts *forwardedFact
 	if hops, ok := maxForwards(head); ok {
 		dst = appendNumber(dst, "Max-Forwards: ", hops-1) // not 0: that is answered here
 	}
+	dst = append(dst, facts.cookies...)
 	dst = edits.append(dst, &facts.requestFacts)
 	dst = appendForwarded(dst, head, facts)
 	dst = appendAnnouncements(dst, head, facts)

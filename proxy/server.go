@@ -28,6 +28,7 @@ import (
 
 	"culvert/engine"
 	"culvert/proxy/http1"
+	"culvert/proxy/sticky"
 	"culvert/tls"
 	"culvert/tls/tickets"
 
@@ -51,14 +52,18 @@ type Logs struct {
 // Server is a proxy: its loops, listeners and backends. New makes one, Start runs it, Reload gives it another
 // configuration, Shutdown or Close ends it.
 type Server struct {
-	config   Config // as it was started: what is fixed counts, the rest is in the site
-	logs     Logs
-	clients  *clientLimit
-	registry backendRegistry
-	limits   instanceLimits
-	ring     *tickets.Ring
-	workers  *tls.Workers // of TLS handshakes; nil until something is spoken over TLS
-	nonce    uint64       // of this process, in every exchange's id
+	config     Config // as it was started: what is fixed counts, the rest is in the site
+	logs       Logs
+	clients    *clientLimit
+	registry   backendRegistry
+	limits     instanceLimits
+	steward    *steward
+	discoverer *discoverer
+	asked      Config // what was given last, without what is discovered; guarded by reloading
+	ring       *tickets.Ring
+	secrets    []sticky.Secret // for cookies, where nobody has given keys
+	workers    *tls.Workers    // of TLS handshakes; nil until something is spoken over TLS
+	nonce      uint64          // of this process, in every exchange's id
 
 	reloading sync.Mutex // held by whoever changes the site
 	site      atomic.Pointer[site]
@@ -68,6 +73,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards the fields of the life cycle below
 	state    serverState
+	starting bool // Start was called
 	shards   []*shard
 	ports    []*port // in the order of Config.Listeners
 	watchdog *watchdog
@@ -104,6 +110,8 @@ func New(config Config, logs Logs) (*Server, error) {
 		config.BufferMemory = DefaultBufferMemory()
 	}
 	s := &Server{config: config, logs: logs, clients: newClientLimit(), sites: new(atomic.Int64)}
+	s.asked, s.discoverer = config, newDiscoverer(s)
+	s.steward, s.secrets = newSteward(s), newSecrets()
 	s.registry.ephemeral = ephemeralPorts()
 	var err error
 	if s.ring, err = newTicketRing(config.TicketKeys); err != nil {
@@ -134,7 +142,7 @@ func (s *Server) prepare(config *Config, old *site) (*site, []*port, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	built, err := newSite(&c, ports, old, &s.registry, s.ring)
+	built, err := newSite(&c, ports, old, &s.registry, s.ring, s.secrets)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -203,9 +211,28 @@ func (c *Config) sockets() engine.SocketOptions {
 // Start binds every listener on every loop, and then starts the loops. On an error nothing is left open.
 func (s *Server) Start() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state != serverNew {
+	fresh := s.state == serverNew && !s.starting
+	s.starting = true
+	s.mu.Unlock()
+	if !fresh {
 		return errors.New("the server was started before")
+	}
+	err := s.discover()
+	if err == nil {
+		err = s.run()
+	}
+	if err != nil {
+		s.discoverer.stop()
+	}
+	return err
+}
+
+// run opens everything and starts the loops.
+func (s *Server) run() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serverNew { // closed meanwhile
+		return ErrNotRunning
 	}
 	s.startWorkers(s.site.Load())
 	if err := s.open(); err != nil {
@@ -220,6 +247,7 @@ func (s *Server) Start() error {
 		h.loop.Start()
 	}
 	s.watchdog, s.keeper = s.startWatchdog(s.shards), s.startKeeper()
+	s.steward.start()
 	s.state = serverRunning
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"culvert/engine"
+	"culvert/proxy/balance"
 	"culvert/proxy/http1"
 	"culvert/proxy/route"
 	"culvert/proxy/ws"
@@ -14,48 +15,52 @@ const spareExchanges = 256
 
 // shard is the proxy on one loop: everything that the exchanges and tunnels of this loop share. Owned by the loop.
 type shard struct {
-	server     *Server
-	loop       *engine.Loop
-	site       *site // what holds for the next request
-	listeners  map[*port]*engine.Listener
-	schedulers map[*group]*groupScheduler
-	position   int // where the next scheduler starts
-	log        accessLog
-	counters   counters
-	nextID     uint64
-	relayed    atomic.Uint64 // bytes, as last published for the bound on bandwidth
-	load       atomic.Int64  // client connections, those on their way here included; all loops read it when they accept
-	sources    sources
-	lingering  uint64 // as last asked for by the shutdown
+	server    *Server
+	index     int
+	loop      *engine.Loop
+	site      *site // what holds for the next request
+	listeners map[*port]*engine.Listener
+	log       accessLog
+	counters  counters
+	nextID    uint64
+	relayed   atomic.Uint64 // bytes, as last published for the bound on bandwidth
+	load      atomic.Int64  // client connections, those on their way here included; all loops read it when they accept
+	sources   sources
+	lingering uint64 // as last asked for by the shutdown
 
 	// Scratch values of one event; nothing in them outlives it.
 	check   ws.RequestCheck
 	verdict ws.ResponseCheck
 	route   route.Scratch
 	path    []byte // of a rewritten target
+	cookies []byte // lines of a request
 
 	pool    backendPool
 	closing bool // a shutdown has begun: no connection lives on behind its exchange
 
-	exchanges, streams ring             // live ones, for the shutdown
-	handshakes         ring             // exchanges in their handshake, the oldest first
-	lines              [2]handshakeLine // by side, of handshakes that wait
-	holders            ring             // exchanges that hold bytes of their clients, the oldest first
-	spare              []*exchange
-	transfers          []*transfer
-	requestHeads       []*http1.RequestHead
-	responseHeads      []*http1.ResponseHead
+	exchanges     ring // live ones, for the shutdown
+	streams       streams
+	handshakes    ring             // exchanges in their handshake, the oldest first
+	lines         [2]handshakeLine // by side, of handshakes that wait
+	checks        map[*backend]*check
+	picks         balance.Request
+	holders       ring // exchanges that hold bytes of their clients, the oldest first
+	spare         []*exchange
+	transfers     []*transfer
+	requestHeads  []*http1.RequestHead
+	responseHeads []*http1.ResponseHead
 }
 
 func newShard(s *Server, loop *engine.Loop, index int, first *site) *shard {
 	h := &shard{
-		server: s, loop: loop, log: newAccessLog(s.logs.Access), position: index - s.config.Loops,
+		server: s, loop: loop, index: index, log: newAccessLog(s.logs.Access),
 		sources:   sources{addresses: s.config.Sources, next: index % max(len(s.config.Sources), 1)},
 		nextID:    s.nonce<<40 | uint64(index)<<32,
 		listeners: make(map[*port]*engine.Listener),
 	}
 	h.pool.init(h)
 	h.exchanges.init()
+	h.picks.Random = s.nonce ^ uint64(index+1)<<32
 	h.holders.init()
 	h.handshakes.init()
 	for side := range h.lines {

@@ -153,6 +153,10 @@ func (h *shard) stopListening() {
 	}
 	h.closing = true
 	h.pool.close()
+	for b, c := range h.checks {
+		c.stop()
+		delete(h.checks, b)
+	}
 	h.exchanges.each(func(e ender) {
 		if x := e.(*exchange); x.idle() {
 			x.shutDown()
@@ -163,6 +167,7 @@ func (h *shard) stopListening() {
 // Close ends everything at once: what is open is closed, the loops stop. It may be called at any time, and again.
 func (s *Server) Close() error {
 	s.shuttingDown.Store(true)
+	s.discoverer.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverRunning {
@@ -172,6 +177,7 @@ func (s *Server) Close() error {
 	s.state = serverEnded
 	s.watchdog.stop()
 	s.keeper.stop()
+	s.steward.stop()
 	s.everywhere(func(h *shard) {
 		h.stopListening()
 		h.streams.endOldest(h.streams.count)

@@ -11,6 +11,7 @@ import (
 	"culvert/proxy/limit"
 	"culvert/proxy/origin"
 	"culvert/proxy/route"
+	"culvert/proxy/sticky"
 	"culvert/tls/tickets"
 )
 
@@ -21,6 +22,7 @@ type site struct {
 	trusted   trustedProxies
 	listeners map[*port]*listener
 	groups    []*group
+	lineups   map[*group][]*lineup
 	policy    *policy                                    // for what belongs to no listener any more
 	security  map[*backend]*backendTLS                   // of those that are spoken to over TLS
 	tls       []*listenerTLS                             // of the HTTPS listeners
@@ -64,6 +66,8 @@ type rule struct {
 	access   *access.Checker
 	origins  *origin.Set // nil: all
 	rate     *limit.Rate // nil: no bound
+	sticky   *stickiness // nil: nobody is brought back
+	lineup   *lineup     // how the group's members are chosen among
 	requests int         // per second, which rate is set to when the site is adopted
 	group    *group      // nil: answered here
 	fixed    *fixedAnswer
@@ -80,6 +84,7 @@ type siteBuilder struct {
 	old      *site // nil: there was none
 	registry *backendRegistry
 	ring     *tickets.Ring
+	secrets  []sticky.Secret
 	heads    *http1.Limits
 	secured  map[BackendTLS]*backendTLS
 	policies map[*Policy]*policy
@@ -88,7 +93,7 @@ type siteBuilder struct {
 
 // newSite compiles config, whose bounds are set and whose listeners have these ports, in order. What old has the same is
 // taken over.
-func newSite(config *Config, ports []*port, old *site, registry *backendRegistry, ring *tickets.Ring) (*site, error) {
+func newSite(config *Config, ports []*port, old *site, registry *backendRegistry, ring *tickets.Ring, secrets []sticky.Secret) (*site, error) {
 	limits, err := config.headLimits()
 	if err != nil {
 		return nil, err
@@ -96,9 +101,9 @@ func newSite(config *Config, ports []*port, old *site, registry *backendRegistry
 	b := &siteBuilder{
 		site: &site{
 			config: *config, trusted: config.TrustedProxies, listeners: make(map[*port]*listener),
-			limits: make(map[engine.RelayLimits]*engine.RelayLimits), security: make(map[*backend]*backendTLS),
+			lineups: make(map[*group][]*lineup), limits: make(map[engine.RelayLimits]*engine.RelayLimits), security: make(map[*backend]*backendTLS),
 		},
-		old: old, registry: registry, ring: ring, heads: &limits, secured: make(map[BackendTLS]*backendTLS), policies: make(map[*Policy]*policy),
+		old: old, registry: registry, ring: ring, secrets: secrets, heads: &limits, secured: make(map[BackendTLS]*backendTLS), policies: make(map[*Policy]*policy),
 	}
 	b.site.policy = b.policy(&b.site.config.Policy)
 	if err := b.addGroups(); err != nil {
@@ -115,16 +120,15 @@ func newSite(config *Config, ports []*port, old *site, registry *backendRegistry
 func (b *siteBuilder) addGroups() error {
 	for i := range b.site.config.Groups {
 		c := &b.site.config.Groups[i]
-		g := &group{name: c.Name, sendProxy: c.SendProxy}
-		if len(c.Backends) == 0 {
+		g := &group{name: c.Name, config: *c, queue: b.registry.queue(c.Name), retries: b.registry.budget(c.Name)}
+		g.config.Backends = nil
+		if len(c.Backends) == 0 && c.Discovery == nil {
 			return fmt.Errorf("group %s: no backend: at least one is needed", c.Name)
 		}
 		if b.site.group(c.Name) != nil {
 			return fmt.Errorf("group %s: there are two of this name", c.Name)
 		}
-		if c.SendProxy < 0 || c.SendProxy > 2 {
-			return fmt.Errorf("group %s: PROXY header version %d: allowed are 0 (none), 1 and 2", c.Name, c.SendProxy)
-		}
+		seen := make(map[*backend]uint64)
 		for _, m := range c.Backends {
 			if m.Weight < 0 || m.Weight > 100 {
 				return fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", m.Name, m.Weight)
@@ -136,12 +140,18 @@ func (b *siteBuilder) addGroups() error {
 			if err := b.secureMember(server, &m); err != nil {
 				return fmt.Errorf("group %s: %w", c.Name, err)
 			}
-			g.members = append(g.members, member{backend: server, weight: m.Weight, secondary: m.Secondary})
+			g.members = append(g.members, member{
+				backend: server, id: server.identity + seen[server], weight: m.Weight, secondary: m.Secondary, most: int64(m.MaxConnections), drain: m.Drain, drainFor: int64(m.DrainFor),
+			})
+			seen[server]++
 		}
-		if b.old != nil && g.equal(b.old.group(c.Name)) {
+		if b.old != nil && g.same(b.old.group(c.Name)) {
 			g = b.old.group(c.Name)
 		}
 		b.site.groups = append(b.site.groups, g)
+		if err := b.finishGroup(g, c); err != nil {
+			return fmt.Errorf("group %s: %w", c.Name, err)
+		}
 	}
 	return nil
 }
@@ -216,6 +226,7 @@ func (b *siteBuilder) addListener(p *port, c *ListenerConfig) error {
 		if l.fallback.group == nil {
 			return fmt.Errorf("listener %s: there is no group %q", l.name, c.Group)
 		}
+		l.fallback.lineup, l.fallback.sticky = l.fallback.group.own, l.fallback.group.sticky
 		if l.fallback.answer, err = compileEdits(l.secureAnswers(nil)); err != nil {
 			return fmt.Errorf("listener %s: %w", l.name, err)
 		}
@@ -306,6 +317,19 @@ func (b *siteBuilder) action(r *rule, c *RuleConfig) (err error) {
 		actions++
 		if r.group = b.site.group(c.Group); r.group == nil {
 			return fmt.Errorf("there is no group %q", c.Group)
+		}
+		r.lineup, r.sticky = r.group.own, r.group.sticky
+		if c.Sticky != nil {
+			if r.sticky, err = b.stickiness(c.Sticky, c.Group); err != nil {
+				return err
+			}
+		}
+		if c.Schedule != nil {
+			s, err := newSchedule(c.Schedule)
+			if err != nil {
+				return err
+			}
+			r.lineup = b.lineup(r.group, s)
 		}
 	}
 	if c.Redirect != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"culvert/engine"
+	"culvert/proxy/health"
 	"culvert/proxy/ws"
 
 	gobwas "github.com/gobwas/ws"
@@ -37,7 +38,7 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	head := w.Acquire(1024)
 	*head.Buffer() = x.appendSwitchingHead(*head.Buffer())
 	t.relay.Init(w, [2]engine.End{x.client, x.backend}, h.tunnelStages(t), x.policy.tunnel, t)
-	h.streams.add(&t.link, t)
+	h.streams.add(t)
 	h.handOver(&t.relay, x, head, rest)
 	t.relay.Start()
 }
@@ -87,15 +88,30 @@ func (h *shard) handOver(r *engine.Relay, x *exchange, head *engine.Pending, res
 // RelayOver implements engine.RelayObserver.
 func (t *tunnel) RelayOver(r *engine.Relay, o engine.Outcome) {
 	h := t.shard
-	h.streams.remove(&t.link)
+	h.streams.remove(t)
 	if o.Reason == engine.EndClosed && t.record.closedFirst != engine.SideNone {
 		o.By = t.record.closedFirst // who sent its FIN first says little: RFC 6455 7.1.1 leaves that to the server
 	}
-	t.record.backend.active.Add(-1)
+	t.judgeBackend(o)
+	t.record.backend.leave()
 	h.counters.tunnelsEnded[o.Reason]++
 	h.log.tunnelEnd(t, o, h.loop.Now())
 	ends := r.Ends()
 	h.depart(t.record.counted, ends[:]...)
+}
+
+// judgeBackend takes note whether the backend failed the tunnel: by a reset in its first moment.
+func (t *tunnel) judgeBackend(o engine.Outcome) {
+	b := t.record.backend
+	young := t.shard.loop.Now()-t.record.opened < health.EarlyReset
+	if o.Reason != engine.EndBackendReset || !young {
+		b.tally.Success()
+		return
+	}
+	if limit := t.record.outliers; limit > 0 && b.tally.Failure(int(limit)) {
+		b.reported.Store(true)
+		t.shard.server.steward.wake()
+	}
 }
 
 // shutDown implements ender.

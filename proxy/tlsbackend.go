@@ -67,7 +67,7 @@ func (x *exchange) secureBackend(raw *engine.Conn) {
 	h := x.shard
 	w := &h.loop.Workspace
 	b := x.record.backend
-	if x.rule.group.sendProxy > 0 {
+	if x.rule.group.config.SendProxy > 0 {
 		preface := w.Acquire(256)
 		*preface.Buffer() = x.appendPreface(*preface.Buffer(), x.askedAddress())
 		n, _ := raw.Write(preface.Bytes()) // a new connection takes so little at once

@@ -144,7 +144,7 @@ func (x *exchange) answerBegins(kind http1.BodyKind, chunked bool) {
 	}
 	_, declared := head.ContentLength()
 	surelyEnded := !x.headMethod || !declared && !head.Chunked() // some backends send HEAD's body after all
-	x.keepBackend = x.policy.keepsBackends && x.rule.group.sendProxy == 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
+	x.keepBackend = x.policy.keepsBackends && x.rule.group.config.SendProxy == 0 && surelyEnded && head.KeepAlive() && head.Version() == http1.HTTP11 && kind != http1.BodyUntilClose && !x.upgrade
 	w.Release(x.request) // no retry any more
 	x.request = nil
 }
@@ -312,7 +312,7 @@ func (x *exchange) retry() {
 	h := x.shard
 	b := x.record.backend
 	x.backend.Close()
-	x.leaveBackend()
+	x.backend = nil // its place is kept
 	x.reused, x.record.dialed = false, 0
 	h.counters.resent++
 	x.state = exchangeDialing

@@ -64,6 +64,6 @@ func (h *shard) restoreTunnel(b []byte, ends [2]engine.End) (*tunnel, error) {
 	t.record.backend = h.server.registry.take(backendKey{group: string(texts[2]), address: address, path: string(texts[5])}, string(texts[3]))
 	t.record.backend.active.Add(1)
 	h.counters.tunnelsOpened++
-	h.streams.add(&t.link, t)
+	h.streams.add(t)
 	return t, nil
 }

@@ -47,7 +47,7 @@ func openTunnel(h *shard, ends [2]engine.End) *tunnel {
 		t.stages[side].scanner.Init(ws.Options{Sender: sender, Strict: true})
 	}
 	t.relay.Init(&h.loop.Workspace, ends, h.tunnelStages(t), h.site.policy.tunnel, t)
-	h.streams.add(&t.link, t)
+	h.streams.add(t)
 	t.record.backend.active.Add(1)
 	t.relay.Feed(engine.SideBackend, []byte{0x01, 0x02, 'h', 'i', 0x80, 126, 0x01})
 	t.relay.Start()
@@ -59,7 +59,7 @@ func TestATunnelGoesOnFromItsExportedState(t *testing.T) {
 	first := openTunnel(h, [2]engine.End{&idleEnd{}, &idleEnd{}})
 	state := first.appendState(nil)
 	first.relay.Detach()
-	h.streams.remove(&first.link)
+	h.streams.remove(first)
 
 	second, err := h.restoreTunnel(state, [2]engine.End{&idleEnd{}, &idleEnd{}})
 	if err != nil {
@@ -89,7 +89,7 @@ func TestACutOrForeignTunnelStateIsRefused(t *testing.T) {
 	tunnel := openTunnel(h, [2]engine.End{&idleEnd{}, &idleEnd{}})
 	state := tunnel.appendState(nil)
 	tunnel.relay.Detach()
-	h.streams.remove(&tunnel.link)
+	h.streams.remove(tunnel)
 	for n := range state {
 		if _, err := h.restoreTunnel(state[:n], [2]engine.End{&idleEnd{}, &idleEnd{}}); err == nil {
 			t.Errorf("%d of %d bytes were taken for a whole state", n, len(state))

@@ -137,7 +137,11 @@ func (p *Proxy) drain(t testing.TB) {
 func (p *Proxy) left() string {
 	text, left := p.metrics(), ""
 	for _, name := range remains {
-		if n := sum(text, name, nil); n != 0 {
+		n := sum(text, name, nil)
+		if name == "culvert_timers" { // of which each check has one
+			n -= sum(text, "culvert_backends_checked", nil)
+		}
+		if n != 0 {
 			left += fmt.Sprintf(" %s %v", name, n)
 		}
 	}

@@ -48,3 +48,16 @@ func Difference(got, want string) string {
 	return fmt.Sprintf("got %d bytes, want %d; from byte %d on got %s, want %s",
 		len(got), len(want), from, Excerpt(got[from:]), Excerpt(want[from:]))
 }
+
+// WaitStatus waits until a backend of the default group stands so.
+func (p *Proxy) WaitStatus(t testing.TB, name, status string) {
+	t.Helper()
+	Eventually(t, fmt.Sprintf("%s is %s", name, status), func() bool {
+		for _, b := range p.server.Backends() {
+			if b.Name == name {
+				return b.Status == status
+			}
+		}
+		return false
+	})
+}

@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"culvert/proxy/health"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The metrics of balancing.
+var (
+	descStatus         = description("backend_status", "1 for the status in which a backend is: serving, draining, weight-0, down (by its checks) or ejected; else 0.", "group", "backend", "address", "status")
+	descShare          = description("backend_share_ratio", "The part of its weight that a backend has while it starts slowly, 0 to 1.", "group", "backend", "address")
+	descHealthy        = description("backends_healthy", "Backends of a group against which neither checks nor requests speak.", "group")
+	descUnhealthy      = description("backends_unhealthy", "Backends of a group that fail their checks or are ejected.", "group")
+	descWaiting        = description("requests_waiting", "Requests that wait for a backend with a free place.", "group")
+	descQueued         = description("requests_queued_total", "Requests that had to wait for a backend with a free place.", "loop")
+	descRetriesRefused = description("dial_retries_refused_total", "Dials of a further backend that were not made because there were too many; see retry-share.", "loop")
+	descChecked        = description("backends_checked", "Backends that are checked by a loop.", "loop")
+	descChecks         = description("health_checks_total", "Health checks that are over.", "loop", "result")
+)
+
+// balancing tells how the groups stand.
+func (c *collector) balancing(out chan<- prometheus.Metric, gauge func(*prometheus.Desc, float64, ...string), current *site) {
+	for _, g := range current.groups {
+		standing, counts := g.standing.Load(), [2]float64{}
+		told := make(map[*backend]bool)
+		for i := range g.members {
+			b := g.members[i].backend
+			if told[b] {
+				continue
+			}
+			told[b] = true
+			for s := health.Serving; s <= health.Ejected; s++ {
+				value := 0.0
+				if standing.status[i] == s {
+					value = 1
+				}
+				gauge(descStatus, value, b.group, b.name(), b.where(), s.String())
+			}
+			gauge(descShare, float64(standing.share[i])/health.FullShare, b.group, b.name(), b.where())
+			if standing.status[i].Healthy() {
+				counts[0]++
+			} else {
+				counts[1]++
+			}
+		}
+		gauge(descHealthy, counts[0], g.name)
+		gauge(descUnhealthy, counts[1], g.name)
+		gauge(descWaiting, float64(g.queue.waiting.Load()), g.name)
+	}
+}

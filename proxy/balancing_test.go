@@ -1,0 +1,263 @@
+package proxy_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"culvert/proxy"
+	"culvert/proxy/health"
+	"culvert/proxy/proxytest"
+)
+
+// site is a backend that answers by its name, and whose checks can be made to fail.
+type site struct {
+	name    string
+	address netip.AddrPort
+	failing atomic.Bool
+	checks  atomic.Int64
+	served  atomic.Int64
+}
+
+func newSite(t *testing.T, name string) *site {
+	t.Helper()
+	s := &site{name: name}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/check" {
+			s.checks.Add(1)
+			if s.failing.Load() {
+				w.WriteHeader(503)
+			}
+			return
+		}
+		s.served.Add(1)
+		w.Header().Set("Content-Length", fmt.Sprint(len(name)))
+		_, _ = fmt.Fprint(w, name)
+	}))
+	t.Cleanup(server.Close)
+	s.address = netip.MustParseAddrPort(server.Listener.Addr().String())
+	return s
+}
+
+func addresses(sites ...*site) (list []netip.AddrPort) {
+	for _, s := range sites {
+		list = append(list, s.address)
+	}
+	return list
+}
+
+// ask sends a request of its own connection and returns the status line and the body.
+func ask(t *testing.T, p *proxytest.Proxy, headers string) (head, body string) {
+	t.Helper()
+	c := p.Dial(t)
+	defer c.Close()
+	c.Send("GET /page HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n")
+	head, body, _ = strings.Cut(c.ReadUntilEOF(), "\r\n\r\n")
+	return head, body
+}
+
+func TestABackendThatFailsItsChecksGetsNoRequests(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	settings := health.DefaultSettings()
+	settings.Path, settings.Interval, settings.Healthy, settings.Unhealthy = "/check", int64(time.Second), 2, 2
+	p := proxytest.Start(t, proxytest.Options{Addresses: addresses(a, b), Config: func(c *proxy.Config) {
+		c.Loops = 2
+		c.Groups[0].Check = &settings
+	}})
+	a.failing.Store(true)
+	p.WaitStatus(t, "b0", "down")
+	for range 10 {
+		if _, body := ask(t, p, ""); body != "b" {
+			t.Fatalf("%q answers", body)
+		}
+	}
+	b.failing.Store(true)
+	p.WaitStatus(t, "b1", "down")
+	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
+		t.Errorf("with every backend down the answer is %q", head)
+	}
+	a.failing.Store(false)
+	p.WaitStatus(t, "b0", "serving")
+	if _, body := ask(t, p, ""); body != "a" {
+		t.Errorf("%q answers once a is back", body)
+	}
+}
+
+func TestABackendThatIsDrainedKeepsItsTunnels(t *testing.T) {
+	b0, b1 := proxytest.NewBackend(t), proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b0, b1}, Config: func(c *proxy.Config) {
+		c.Groups[0].Backends[1].Weight = 0
+	}})
+	client, backend := p.Tunnel(t)
+	if err := p.Server().DrainBackend(proxy.DefaultGroup, "b0", 0); err != nil {
+		t.Fatal(err)
+	}
+	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
+		t.Errorf("with one backend drained and one of weight 0 the answer is %q", head)
+	}
+	client.Send(proxytest.ClientText("still here"))
+	backend.Want(proxytest.ClientText("still here"))
+	if err := p.Server().DrainBackend(proxy.DefaultGroup, "b0", 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	client.WantEOF()
+	p.WaitLog(t, func(l proxytest.Line) bool { return l.Text("reason") == "drained" }).Want(t, "drained", 101, "proxy")
+	if err := p.Server().UndrainBackend(proxy.DefaultGroup, "b0"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = p.Tunnel(t)
+	if err := p.Server().DrainBackend(proxy.DefaultGroup, "nobody", 0); err == nil {
+		t.Error("a backend that is not there can be drained")
+	}
+}
+
+func TestClientsComeBackToTheirBackend(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	p := proxytest.Start(t, proxytest.Options{Addresses: addresses(a, b), Config: func(c *proxy.Config) {
+		c.Groups[0].Sticky = &proxy.Stickiness{Lifetime: time.Hour, HTTPOnly: true}
+	}})
+	for range 4 {
+		head, first := ask(t, p, "")
+		cookie := proxytest.Field(head, "Set-Cookie")
+		value, attributes, _ := strings.Cut(cookie, ";")
+		if !strings.HasPrefix(value, "SERVERID=") || !strings.Contains(attributes, "Max-Age=3600") || !strings.Contains(attributes, "HttpOnly") {
+			t.Fatalf("the cookie is %q", cookie)
+		}
+		for range 3 {
+			head, again := ask(t, p, "Cookie: x=1; "+value+"\r\n")
+			if again != first || strings.Contains(head, "Set-Cookie") {
+				t.Errorf("who had %s gets %s, by %q", first, again, head)
+			}
+		}
+		name := map[string]string{"a": "b0", "b": "b1"}[first]
+		_ = p.Server().DrainBackend(proxy.DefaultGroup, name, 0)
+		if head, other := ask(t, p, "Cookie: "+value+"\r\n"); other == first || proxytest.Field(head, "Set-Cookie") == "" {
+			t.Errorf("the backend is drained, and who had %s gets %s, by %q", first, other, head)
+		}
+		_ = p.Server().UndrainBackend(proxy.DefaultGroup, name)
+	}
+}
+
+func TestRequestsWaitForABackendWithAFreePlace(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
+		c.Groups[0].Backends[0].MaxConnections = 1
+		c.Groups[0].Queue, c.Groups[0].QueueTimeout = 2, time.Second
+	}})
+	first, backend := p.Tunnel(t)
+	second, third := p.Dial(t), p.Dial(t)
+	second.Send(proxytest.UpgradeRequest())
+	p.WaitMetric(t, 1, "culvert_requests_waiting")
+	third.Send(proxytest.UpgradeRequest())
+	p.WaitMetric(t, 2, "culvert_requests_waiting")
+	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
+		t.Errorf("with two in line the third gets %q", head)
+	}
+	first.Close()
+	backend.Close()
+	next := b.Accept()
+	next.Send(proxytest.SwitchingProtocols(next.ReadHead()))
+	if head := second.ReadHead(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+		t.Errorf("the first in line gets %q", head)
+	}
+	if head := third.ReadHead(); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
+		t.Errorf("who waits too long gets %q", head)
+	}
+	p.WaitLog(t, func(l proxytest.Line) bool { return l.Text("reason") == "queue-timeout" })
+}
+
+func TestABackendThatCannotBeReachedIsEjected(t *testing.T) {
+	good := newSite(t, "good")
+	p := proxytest.Start(t, proxytest.Options{Addresses: []netip.AddrPort{proxytest.Refuses(t), good.address}, Config: func(c *proxy.Config) {
+		outliers := health.DefaultOutlierSettings()
+		outliers.Failures = 3
+		c.Groups[0].Outliers = &outliers
+		c.Groups[0].RetryShare = 100
+	}})
+	for range 12 {
+		if _, body := ask(t, p, ""); body != "good" {
+			t.Fatalf("%q answers", body)
+		}
+	}
+	p.WaitStatus(t, "b0", "ejected")
+	before := p.Metric(t, "culvert_dials_total")
+	for range 10 {
+		_, _ = ask(t, p, "")
+	}
+	if n := p.Metric(t, "culvert_dials_total") - before; n != 10 {
+		t.Errorf("10 requests took %v dials: the ejected backend is tried", n)
+	}
+}
+
+func TestLeastConnectionsOverAllLoops(t *testing.T) {
+	var backends []*proxytest.Backend
+	for range 4 {
+		b := proxytest.NewBackend(t)
+		b.Serve(func(c *proxytest.Conn) {
+			if c.TryReadHead() {
+				_ = c.TrySend(proxytest.SwitchingProtocols(c.Received()))
+				c.TryReadHead()
+			}
+		})
+		backends = append(backends, b)
+	}
+	p := proxytest.Start(t, proxytest.Options{Backends: backends, Config: func(c *proxy.Config) {
+		c.Loops = 3
+		c.Groups[0].Schedule.Algorithm = "wlc"
+	}})
+	for range 40 {
+		c := p.Dial(t)
+		c.Send(proxytest.UpgradeRequest())
+		c.ReadHead()
+	}
+	for _, b := range p.Server().Backends() {
+		if b.Connections != 10 {
+			t.Errorf("%s has %d of 40 tunnels", b.Name, b.Connections)
+		}
+	}
+}
+
+func TestServersComeFromAFile(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	list := filepath.Join(t.TempDir(), "servers.yaml")
+	write := func(text string) {
+		next := list + ".next"
+		if err := errors.Join(os.WriteFile(next, []byte(text), 0o600), os.Rename(next, list)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("- " + a.address.String() + "\n")
+	p := proxytest.Start(t, proxytest.Options{Config: func(c *proxy.Config) {
+		c.Groups[0].Backends = nil
+		c.Groups[0].Discovery = &proxy.Discovery{File: list}
+	}})
+	if _, body := ask(t, p, ""); body != "a" {
+		t.Errorf("%q answers", body)
+	}
+	write("- " + b.address.String() + "\n")
+	proxytest.Eventually(t, "b takes a's place", func() bool {
+		all := p.Server().Backends()
+		return len(all) == 1 && all[0].Address == b.address.String()
+	})
+	if _, body := ask(t, p, ""); body != "b" {
+		t.Errorf("%q answers", body)
+	}
+	write("- what is this?\n")
+	proxytest.Eventually(t, "a warning is logged", func() bool { return strings.Contains(p.ErrorLog(), "servers.yaml:1") })
+	if _, body := ask(t, p, ""); body != "b" {
+		t.Errorf("%q answers after a broken list", body)
+	}
+	write("[]\n")
+	proxytest.Eventually(t, "nobody is left", func() bool { return len(p.Server().Backends()) == 0 })
+	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
+		t.Errorf("without servers the answer is %q", head)
+	}
+}

@@ -1,0 +1,283 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"culvert/engine"
+	"culvert/proxy/discovery"
+)
+
+// Servers that are discovered are added to those that a group has in the configuration, and what results is compiled and
+// entered as a reload is: tunnels to servers that are gone run on, servers that stay keep their counts, new ones start
+// slowly.
+
+const (
+	// discoveryPatience is how long a start waits for sources that have not answered yet. Their groups have no servers then.
+	discoveryPatience = 2 * time.Second
+	// discoveryPeriod is the least time between two changes that are entered.
+	discoveryPeriod = 200 * time.Millisecond
+)
+
+// discoverer watches the sources of the present configuration. It has one goroutine, beside those of its watchers.
+type discoverer struct {
+	server     *Server
+	changed    chan struct{} // one is enough
+	end, ended chan struct{} // ended is nil before start
+	once       sync.Once     // of the end
+
+	watchers map[watcherKey]*discovery.Watcher // guarded by Server.reloading
+
+	mu    sync.Mutex // never held while a watcher is waited for, which waits for take
+	found map[sourceKey]discovery.Update
+	news  bool // found differs from what the site has
+}
+
+// watcherKey is what the sources of one watcher have in common.
+type watcherKey struct {
+	resolvers      string
+	minTTL, maxTTL time.Duration
+}
+
+// sourceKey names a source.
+type sourceKey struct {
+	watcher watcherKey
+	source  discovery.Source
+}
+
+func newDiscoverer(s *Server) *discoverer {
+	return &discoverer{
+		server: s, changed: make(chan struct{}, 1), end: make(chan struct{}), watchers: make(map[watcherKey]*discovery.Watcher),
+		found: make(map[sourceKey]discovery.Update),
+	}
+}
+
+// keyOf returns the source of a group; ok is false where it has none.
+func keyOf(c *GroupConfig) (key sourceKey, ok bool) {
+	d := c.Discovery
+	if d == nil {
+		return key, false
+	}
+	key.watcher = watcherKey{fmt.Sprint(d.Resolvers), d.MinTTL, d.MaxTTL}
+	key.source = discovery.Source{Kind: discovery.Addresses, Name: d.DNS, Port: d.Port, Weight: d.Weight}
+	switch {
+	case d.File != "":
+		key.source = discovery.Source{Kind: discovery.File, Name: d.File}
+	case d.SRV:
+		key.source = discovery.Source{Kind: discovery.Services, Name: d.DNS}
+	}
+	return key, true
+}
+
+// watch has the sources of a configuration watched, and no others. Server.reloading is held.
+func (d *discoverer) watch(c *Config) error {
+	sources := make(map[watcherKey][]discovery.Source)
+	options := make(map[watcherKey]*Discovery)
+	for i := range c.Groups {
+		if key, ok := keyOf(&c.Groups[i]); ok {
+			if err := key.source.Validate(); err != nil {
+				return fmt.Errorf("group %s: discovery: %w", c.Groups[i].Name, err)
+			}
+			sources[key.watcher] = append(sources[key.watcher], key.source)
+			options[key.watcher] = c.Groups[i].Discovery
+		}
+	}
+	for key, w := range d.watchers {
+		if sources[key] == nil {
+			delete(d.watchers, key)
+			w.Stop()
+		}
+	}
+	d.mu.Lock()
+	maps.DeleteFunc(d.found, func(key sourceKey, _ discovery.Update) bool {
+		return !slices.Contains(sources[key.watcher], key.source)
+	})
+	d.mu.Unlock()
+	for key, list := range sources {
+		var err error
+		if w := d.watchers[key]; w != nil {
+			err = w.Replace(list)
+		} else {
+			d.watchers[key], err = d.startWatcher(key, options[key], list)
+		}
+		if err != nil {
+			return fmt.Errorf("discovery: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *discoverer) startWatcher(key watcherKey, o *Discovery, sources []discovery.Source) (*discovery.Watcher, error) {
+	return discovery.Start(discovery.Options{
+		Clock: engine.Monotonic, Servers: slices.Clone[[]netip.AddrPort](o.Resolvers), Floor: o.MinTTL, Ceiling: o.MaxTTL,
+		Notify: func(u discovery.Update) { d.take(sourceKey{key, u.Source}, u) },
+	}, sources)
+}
+
+// take takes in what became of a source, and tells people. It is called by watchers, and waits for nobody.
+func (d *discoverer) take(key sourceKey, u discovery.Update) {
+	d.mu.Lock()
+	before, told := d.found[key]
+	d.found[key] = u
+	changed := !told || !u.Set.Equal(before.Set)
+	d.news = d.news || changed
+	d.mu.Unlock()
+	log := &d.server.logs.Error
+	if u.Warning != "" && u.Warning != before.Warning {
+		log.Warn().Str("source", u.Source.String()).Str("detail", u.Warning).Int("servers", len(u.Set)).Msg("discovery: what was known last holds")
+	}
+	if !changed {
+		return
+	}
+	diff := u.Set.Since(before.Set)
+	log.Info().Str("source", u.Source.String()).Int("servers", len(u.Set)).Int("added", len(diff.Added)).
+		Int("removed", len(diff.Removed)).Int("changed", len(diff.Changed)).Msg("discovery: servers have changed")
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits until all sources of a configuration are known, for a while.
+func (d *discoverer) wait(c *Config) {
+	patience := time.NewTimer(discoveryPatience)
+	defer patience.Stop()
+	for {
+		unknown := d.unknown(c)
+		if unknown == 0 {
+			return
+		}
+		select {
+		case <-d.changed:
+		case <-patience.C:
+			d.server.logs.Error.Warn().Int("sources", unknown).Msg("starting without the servers of sources that do not answer")
+			return
+		}
+	}
+}
+
+// unknown returns how many groups wait for a source that has not told anything yet.
+func (d *discoverer) unknown(c *Config) (count int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range c.Groups {
+		if key, ok := keyOf(&c.Groups[i]); ok {
+			if _, told := d.found[key]; !told {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+func (d *discoverer) start() {
+	d.ended = make(chan struct{})
+	// goroutine: discoverer of backends, ends when stop is called
+	go d.run()
+}
+
+func (d *discoverer) run() {
+	defer close(d.ended)
+	for {
+		select {
+		case <-d.end:
+			return
+		case <-d.changed:
+		}
+		pause := time.NewTimer(discoveryPeriod) // what comes together is entered together
+		select {
+		case <-d.end:
+			pause.Stop()
+			return
+		case <-pause.C:
+			d.server.rediscover()
+		}
+	}
+}
+
+// stop ends all of it. The server's reloads must be able to go on meanwhile.
+func (d *discoverer) stop() {
+	d.once.Do(func() {
+		close(d.end)
+		if d.ended != nil {
+			<-d.ended
+		}
+		d.server.reloading.Lock()
+		defer d.server.reloading.Unlock()
+		for key, w := range d.watchers {
+			delete(d.watchers, key)
+			w.Stop()
+		}
+	})
+}
+
+// withDiscovered returns a configuration with the servers that were discovered.
+func (d *discoverer) withDiscovered(c Config) Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.news = false
+	c.Groups = slices.Clone(c.Groups)
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		key, ok := keyOf(g)
+		if !ok {
+			continue
+		}
+		servers := slices.Clone(g.Backends)
+		for _, e := range d.found[key].Set {
+			if slices.ContainsFunc(servers, func(b BackendConfig) bool { return b.Address == e.Address }) {
+				continue // what is written down goes before what is found
+			}
+			servers = append(servers, BackendConfig{
+				Name: e.Address.String(), Address: e.Address, Weight: e.Weight, Secondary: e.Priority > 0, TLS: g.Discovery.TLS,
+				MaxConnections: g.Discovery.MaxConnections,
+			})
+		}
+		g.Backends = servers
+	}
+	return c
+}
+
+// rediscover enters the present configuration with what is discovered now.
+func (s *Server) rediscover() {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if !s.discoverer.hasNews() { // a reload was here before
+		return
+	}
+	if err := s.enterConfig(s.asked); err != nil && !errors.Is(err, ErrNotRunning) {
+		s.logs.Error.Error().Err(err).Msg("discovery: the servers found cannot be used; those before stay")
+	}
+}
+
+func (d *discoverer) hasNews() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.news
+}
+
+// discover begins to watch the sources of servers, and compiles the configuration that Start begins with anew once they
+// have told what they know.
+func (s *Server) discover() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if err := s.discoverer.watch(&s.asked); err != nil {
+		return err
+	}
+	if len(s.discoverer.watchers) > 0 {
+		s.discoverer.wait(&s.asked)
+		config := s.discoverer.withDiscovered(s.asked)
+		built, _, err := s.prepare(&config, s.site.Load())
+		if err != nil {
+			return err
+		}
+		s.adopt(built)
+	}
+	s.discoverer.start()
+	return nil
+}

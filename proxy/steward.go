@@ -1,0 +1,369 @@
+package proxy
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"culvert/engine"
+	"culvert/proxy/health"
+
+	"github.com/rs/zerolog"
+)
+
+// steward says who may be picked: by weights, orders, checks and ejections, and by how far a slow start has come. It makes
+// the schedulers that the loops pick by, off the loops, and ends the tunnels of backends whose tunnels are to end. It has
+// one goroutine; a reload settles a new site by the same methods. Everything below the lock belongs to whoever holds it.
+type steward struct {
+	server *Server
+	wakeup chan struct{} // one is enough: it looks at everything
+	end    chan struct{}
+	ended  chan struct{}
+
+	mu    sync.Mutex
+	crews map[string]*crew
+}
+
+// crew is what the steward knows of a group's members, over all configurations.
+type crew struct {
+	settings health.OutlierSettings
+	outliers *health.Outliers[*backend]
+	mates    map[*backend]*mate
+	down     map[*backend]bool // as the outliers know it
+	idle     bool              // nobody can serve, and that was said
+}
+
+// mate is one member.
+type mate struct {
+	began    int64 // when its slow start did, Monotonic ns
+	was      health.State
+	status   health.Status
+	since    int64 // when the status became that
+	drained  int64 // when it began to be drained; 0: it is not
+	ending   bool  // its tunnels are being ended
+	pace     health.Pace
+	weight   int
+	share    int
+	maintain bool // of the present configuration
+}
+
+const (
+	// stewardLongest is how long the steward sleeps at most.
+	stewardLongest = time.Minute
+	// stewardShortest keeps a steward with much to do from taking a processor for itself.
+	stewardShortest = 5 * time.Millisecond
+)
+
+func newSteward(s *Server) *steward {
+	return &steward{
+		server: s, wakeup: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{}), crews: make(map[string]*crew),
+	}
+}
+
+// wake has the steward look at everything. It may be called from any goroutine and does not wait.
+func (w *steward) wake() {
+	select {
+	case w.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+func (w *steward) start() {
+	// goroutine: steward of the backends, ends when stop is called
+	go w.run()
+}
+
+func (w *steward) stop() {
+	close(w.end)
+	<-w.ended
+}
+
+func (w *steward) run() {
+	defer close(w.ended)
+	timer := time.NewTimer(stewardShortest)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.end:
+			return
+		case <-w.wakeup:
+		case <-timer.C:
+		}
+		now := engine.Monotonic()
+		next := w.tend(w.server.site.Load(), now)
+		timer.Reset(min(max(time.Duration(next-now), stewardShortest), stewardLongest))
+	}
+}
+
+// tend brings all groups of a site up to date, and returns when something changes by itself.
+func (w *steward) tend(s *site, now int64) (next int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next = health.Never
+	for _, g := range s.groups {
+		next = min(next, w.settle(s, g, now))
+	}
+	return next
+}
+
+// forget drops what is known of groups and backends that a site does not have.
+func (w *steward) forget(s *site) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, c := range w.crews {
+		g := s.group(name)
+		if g == nil {
+			delete(w.crews, name)
+			continue
+		}
+		for b := range c.mates {
+			if !slices.ContainsFunc(g.members, func(m member) bool { return m.backend == b }) {
+				delete(c.mates, b)
+			}
+		}
+	}
+}
+
+// settle brings one group up to date. The lock is held.
+func (w *steward) settle(s *site, g *group, now int64) (next int64) {
+	c, fresh := w.crew(g)
+	before := g.standing.Load()
+	members, next := c.look(g, now, fresh)
+	next = min(next, c.eject(g, members, now))
+	after := &standing{status: make([]health.Status, len(members)), share: make([]int, len(members))}
+	weights := make([]int, len(members))
+	for i := range members {
+		after.status[i], after.share[i], weights[i] = members[i].Status(), members[i].Share, members[i].Weight
+	}
+	changed := before == nil || !slices.Equal(before.status, after.status) || !slices.Equal(before.share, after.share) || !slices.Equal(before.weights, weights)
+	after.weights = weights
+	g.standing.Store(after)
+	for _, l := range s.lineups[g] {
+		if changed || len(*l.levels.Load()) == 0 {
+			g.arrange(l, members, w.predecessor(g, l))
+		}
+	}
+	c.tell(w.server.logs.Error, g, after.status, now)
+	if changed && g.queue.waiting.Load() > 0 {
+		g.queue.callAll()
+	}
+	return min(next, w.endTunnels(g, c, after.status, now))
+}
+
+// predecessor returns who had the turns of a lineup so far.
+func (w *steward) predecessor(g *group, l *lineup) *lineup {
+	if len(*l.levels.Load()) > 0 {
+		return l
+	}
+	current := w.server.site.Load()
+	if current == nil {
+		return nil
+	}
+	if old := current.group(g.name); old != nil && old != g {
+		for _, other := range current.lineups[old] {
+			if other.schedule.algorithm == l.schedule.algorithm {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// crew returns what is known of a group, and whether that is nothing yet.
+func (w *steward) crew(g *group) (c *crew, fresh bool) {
+	if c = w.crews[g.name]; c != nil {
+		return c, false
+	}
+	c = &crew{mates: make(map[*backend]*mate), down: make(map[*backend]bool)}
+	w.crews[g.name] = c
+	return c, true
+}
+
+// look takes in how the members stand, but for ejections.
+func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, next int64) {
+	next = health.Never
+	members = make([]health.Member, len(g.members))
+	for i := range g.members {
+		m := &g.members[i]
+		b := m.backend
+		known := c.mates[b]
+		if known == nil {
+			known = &mate{began: now, since: now, status: health.Serving}
+			if fresh { // all begin together: nobody has more than others
+				known.began = now - g.config.SlowStart.Duration
+			}
+			c.mates[b] = known
+		}
+		members[i] = health.Member{Weight: m.weight, Checks: b.state()}
+		if m.secondary {
+			members[i].Priority = 1
+		}
+		limit, draining := m.drainFor, m.drain
+		if o := b.orders.Load(); o != nil {
+			if o.drain {
+				draining, limit = true, o.limit
+			}
+			if o.weight >= 0 {
+				members[i].Weight = o.weight
+			}
+		}
+		members[i].Draining = draining
+		next = min(next, known.drain(draining, limit, now))
+		if known.was == health.Down && members[i].Checks != health.Down {
+			known.began = now
+		}
+		known.was = members[i].Checks
+		share, change := g.config.SlowStart.Share(known.began, now)
+		members[i].Share, known.share, known.weight = share, share, members[i].Weight
+		next = min(next, change)
+	}
+	return members, next
+}
+
+// drain notes whether a member is being drained, and returns when its tunnels are to end.
+func (m *mate) drain(draining bool, limit, now int64) (next int64) {
+	switch {
+	case !draining:
+		if m.drained != 0 {
+			m.drained, m.began, m.ending = 0, now, false
+		}
+		return health.Never
+	case m.drained == 0:
+		m.drained = now
+	}
+	if limit == 0 {
+		return health.Never
+	}
+	if end := m.drained + limit; end > now {
+		return end
+	}
+	m.ending = true
+	return now
+}
+
+// eject takes in what became of requests, and says who is ejected.
+func (c *crew) eject(g *group, members []health.Member, now int64) (next int64) {
+	if g.config.Outliers == nil {
+		c.outliers = nil
+		return health.Never
+	}
+	if c.outliers == nil {
+		c.settings = *g.config.Outliers
+		c.outliers, c.down = health.NewOutliers[*backend](&c.settings), nil
+	}
+	down := make(map[*backend]bool, len(members))
+	order := make([]*backend, len(members))
+	for i := range members {
+		order[i] = g.members[i].backend
+		down[order[i]] = members[i].Status() != health.Serving
+	}
+	var back []*backend
+	if !sameFlags(c.down, down) || c.settings != *g.config.Outliers {
+		c.settings, c.down = *g.config.Outliers, down
+		back = c.outliers.Change(&c.settings, order, func(b *backend) bool { return down[b] })
+	}
+	for _, b := range order {
+		if b.reported.Swap(false) {
+			c.outliers.Report(b, now)
+		}
+	}
+	for _, b := range append(back, c.outliers.Advance(now)...) {
+		b.tally.Success()
+		if m := c.mates[b]; m != nil {
+			m.began = now
+		}
+	}
+	next = c.outliers.Next()
+	for i, b := range order {
+		if members[i].Ejected = c.outliers.Ejected(b); members[i].Ejected {
+			continue
+		}
+		share, change := g.config.SlowStart.Share(c.mates[b].began, now)
+		members[i].Share, c.mates[b].share = share, share
+		next = min(next, change)
+	}
+	return next
+}
+
+func sameFlags(a, b map[*backend]bool) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+// tell logs what has changed.
+func (c *crew) tell(log zerolog.Logger, g *group, status []health.Status, now int64) {
+	serving := false
+	for i, s := range status {
+		b := g.members[i].backend
+		m := c.mates[b]
+		serving = serving || s == health.Serving
+		if m.status == s {
+			continue
+		}
+		e := log.Warn()
+		if s == health.Serving {
+			e = log.Info()
+		}
+		e = e.Str("group", g.name).Str("backend", b.name()).Str("was", m.status.String()).Str("status", s.String())
+		if f := b.found.Load(); s == health.Failing && f != nil {
+			e = e.Str("detail", f.reason)
+		}
+		e.Int64("connections", b.active.Load()).Msg("a backend stands otherwise than before")
+		m.status, m.since = s, now
+	}
+	switch {
+	case serving:
+		c.idle = false
+	case !c.idle:
+		c.idle = true
+		log.Error().Str("group", g.name).Msg("no backend of the group takes requests: they get 503")
+	}
+}
+
+// endTunnels ends tunnels of members whose tunnels are to end, at the group's rate, and returns when the next are due.
+func (w *steward) endTunnels(g *group, c *crew, status []health.Status, now int64) (next int64) {
+	next = health.Never
+	for i := range g.members {
+		b := g.members[i].backend
+		m := c.mates[b]
+		reason := EndDrained
+		ending := m.ending
+		if !ending && g.config.EndWhenDown && status[i] == health.Failing {
+			ending, reason = true, EndBackendDown
+		}
+		if !ending {
+			m.pace = health.Pace{}
+			continue
+		}
+		if m.pace == (health.Pace{}) {
+			m.pace, _ = health.NewPace(g.config.EndRate, now) // checked when the site was made
+		}
+		left := int(b.active.Load())
+		if n := m.pace.Take(left, now); n > 0 {
+			w.server.endTunnelsOf(b, n, reason)
+		}
+		if left > 0 {
+			next = min(next, max(m.pace.Next(), now+int64(stewardShortest)))
+		} else {
+			next = min(next, now+int64(time.Second)) // one may come yet that was under way
+		}
+	}
+	return next
+}
+
+// endTunnelsOf ends up to n tunnels to a backend, on all loops.
+func (s *Server) endTunnelsOf(b *backend, n int, reason engine.EndReason) {
+	left := new(atomic.Int64)
+	left.Store(int64(n))
+	for _, h := range s.shards {
+		h.loop.PostAlways(func() { h.endTunnelsOf(b, left, reason) })
+	}
+}

@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"sync/atomic"
+
+	"culvert/engine"
+)
+
+// streams are the live tunnels of a loop, by the backend that they lead to, the oldest of each first. Owned by the loop.
+type streams struct {
+	byBackend map[*backend]*ring
+	count     int
+}
+
+func (s *streams) init() { s.byBackend = make(map[*backend]*ring) }
+
+func (s *streams) add(t *tunnel) {
+	r := s.byBackend[t.record.backend]
+	if r == nil {
+		r = new(ring)
+		r.init()
+		s.byBackend[t.record.backend] = r
+	}
+	r.add(&t.link, t)
+	s.count++
+}
+
+func (s *streams) remove(t *tunnel) {
+	b := t.record.backend
+	r := s.byBackend[b]
+	r.remove(&t.link)
+	s.count--
+	if r.count == 0 {
+		delete(s.byBackend, b)
+	}
+}
+
+// endOldest ends up to n tunnels: of every backend its share, the oldest first.
+func (s *streams) endOldest(n int) {
+	n = min(n, s.count)
+	loads, rings := make([]int64, 0, len(s.byBackend)), make([]*ring, 0, len(s.byBackend))
+	for _, r := range s.byBackend {
+		loads, rings = append(loads, int64(r.count)), append(rings, r)
+	}
+	for i, share := range shares(int64(n), loads) {
+		rings[i].endOldest(int(share))
+	}
+}
+
+// endTunnelsOf ends tunnels to a backend as long as any are left to be ended, which all loops share.
+func (h *shard) endTunnelsOf(b *backend, left *atomic.Int64, reason engine.EndReason) {
+	for left.Add(-1) >= 0 {
+		r := h.streams.byBackend[b]
+		if r == nil || r.count == 0 {
+			left.Add(1)
+			return
+		}
+		r.root.next.value.(*tunnel).relay.End(engine.Outcome{Reason: reason, By: engine.SideNone})
+	}
+}
