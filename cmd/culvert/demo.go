@@ -36,7 +36,13 @@ func demonstrate(i *settings.Invocation) int {
 	for n, address := range d.Addresses() {
 		backends = append(backends, proxy.BackendConfig{Name: fmt.Sprintf("demo-%d", n+1), Address: address, Weight: 1})
 	}
-	p, err := prepare(i, configfile.Served(nil, i).ListenerConfigs(i.Settings), []proxy.GroupConfig{{Name: proxy.DefaultGroup, Backends: backends}})
+	served := configfile.Served(nil, i)
+	groups, err := served.GroupConfigs(func([]settings.Backend) ([][]proxy.BackendConfig, error) { return nil, nil }) // flags name none
+	if err != nil {
+		return failed(err)
+	}
+	groups[0].Backends = backends
+	p, err := prepare(i, served.ListenerConfigs(i.Settings), groups)
 	if err != nil {
 		return failed(err)
 	}

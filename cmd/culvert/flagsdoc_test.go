@@ -96,6 +96,14 @@ policies, certificates and session tickets mean is in [tls.md](tls.md).
 A backend at ` + "`https://host:port`" + ` is asked for a certificate of its host, or of ` + "`--backend-server-name`" + `, by somebody whom this
 machine, or ` + "`--backend-ca`" + `, trusts; one that has none gets no request.
 
+## Balancing
+
+    culvert --backend 10.0.0.1:9000 --backend 10.0.0.2:9000 --schedule wlc --check websocket --check-path /chat --slow-start 30s
+    culvert --discover dns://app.internal:9000 --sticky insert --outlier-failures 3
+
+These flags are of the one group that flags name. A configuration file says the same of each of its groups, and more:
+[balancing.md](balancing.md) tells what they mean.
+
 ## The demo
 
 ` + "`culvert demo`" + ` has the same settings without those of backends, one more, and these defaults of its own:

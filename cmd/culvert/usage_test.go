@@ -36,8 +36,8 @@ func TestWrongSettingsStartNothing(t *testing.T) {
 		{"demo --tls --tls-dir none", "", "--tls-dir none: does not exist"},
 		{backend + " --tls", "", "culvert run has no flag --tls"},
 		{"dmeo", "", `unknown command dmeo, did you mean "demo"?`},
-		{"version 2", "", "unknown command 2; allowed: run, demo, check, config print, config schema, reload, version, help"},
-		{"help me", "", "unknown command me; allowed: run, demo, check, config print, config schema, reload, version, help"},
+		{"version 2", "", "unknown command 2; allowed: run, demo, check, config print, config schema, reload, backend list, backend drain, backend undrain, backend weight, version, help"},
+		{"help me", "", "unknown command me; allowed: run, demo, check, config print, config schema, reload, backend list, backend drain, backend undrain, backend weight, version, help"},
 	} {
 		t.Run(c.args+" "+c.variable, func(t *testing.T) {
 			log := filepath.Join(t.TempDir(), "access.log")

@@ -118,6 +118,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(c.Text())
 	}
 	f.Add([]byte(everything))
+	f.Add([]byte(balanced))
 	for _, text := range exampleTexts(f) {
 		f.Add([]byte(text))
 	}

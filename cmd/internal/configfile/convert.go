@@ -11,7 +11,7 @@ func Served(f *File, i *settings.Invocation) *File {
 	if f != nil && f.HasSite() {
 		return f
 	}
-	served := &File{Groups: []Group{{Name: proxy.DefaultGroup, OverTLS: overTLSOf(i)}}}
+	served := &File{Groups: []Group{groupOf(i)}}
 	if f != nil {
 		served.Name, served.Settings = f.Name, f.Settings
 	}
@@ -24,7 +24,7 @@ func Served(f *File, i *settings.Invocation) *File {
 	}
 	served.Listeners = append(served.Listeners, httpsOf(i)...)
 	for _, backend := range i.Backends {
-		served.Groups[0].Servers = append(served.Groups[0].Servers, Server{Backend: backend})
+		served.Groups[0].Servers = append(served.Groups[0].Servers, Server{Backend: backend, MaxConnections: i.Balancing.MaxConnectionsPerBackend})
 	}
 	return served
 }
@@ -71,7 +71,9 @@ func (f *File) ListenerConfigs(global *settings.Settings) []proxy.ListenerConfig
 		}
 		f.httpsConfig(l, &c)
 		for j := range l.Rules {
-			c.Rules = append(c.Rules, l.Rules[j].config(&own))
+			rule := l.Rules[j].config(&own)
+			rule.Sticky = f.stickiness(l.Rules[j].Sticky)
+			c.Rules = append(c.Rules, rule)
 		}
 		configs[i] = c
 	}
@@ -93,6 +95,7 @@ func (rule *Rule) config(listener *settings.Settings) proxy.RuleConfig {
 		Name: rule.Name, Match: rule.Match, Policy: policyIfOther(&own, rule.Policy), Access: rule.Access,
 		AllowedOrigins: rule.AllowedOrigins, Requests: rule.Requests, Group: rule.Group, Redirect: rule.Redirect,
 		RequestHeaders: rule.RequestHeaders, AnswerHeaders: rule.AnswerHeaders, Host: rule.Host, Rewrite: rule.Rewrite,
+		Schedule: rule.Schedule,
 	}
 	if rule.Answer != nil {
 		c.Answer = &proxy.AnswerConfig{Status: rule.Answer.Status, Body: rule.Answer.Body.Body, Headers: rule.Answer.Headers}
@@ -124,12 +127,13 @@ func (f *File) GroupConfigs(resolve Resolver) ([]proxy.GroupConfig, error) {
 	configs := make([]proxy.GroupConfig, len(f.Groups))
 	for i := range f.Groups {
 		g := &f.Groups[i]
-		configs[i] = proxy.GroupConfig{Name: g.Name, SendProxy: g.SendProxy}
+		configs[i] = f.groupConfig(g)
 		for j := range g.Servers {
 			s := &g.Servers[j]
 			overTLS := f.backendTLS(g, s)
 			for _, backend := range resolved[0] {
 				backend.Secondary, backend.TLS = s.Secondary, overTLS
+				backend.MaxConnections, backend.Drain, backend.DrainFor = s.MaxConnections, s.Drain, s.DrainFor
 				configs[i].Backends = append(configs[i].Backends, backend)
 			}
 			resolved = resolved[1:]

@@ -128,10 +128,14 @@ func (r *reader) unknownGroup(at place, group string, names []string) {
 
 func (r *reader) checkServers(g *Group) {
 	first := map[string]place{}
-	weights := 0
+	weights, drained := 0, false
 	for i := range g.Servers {
 		s := &g.Servers[i]
-		weights += s.Weight
+		if s.Drain {
+			drained = true
+		} else {
+			weights += s.Weight
+		}
 		name := strings.ToLower(s.Place())
 		if s.Path != "" {
 			name = s.Name
@@ -143,7 +147,11 @@ func (r *reader) checkServers(g *Group) {
 		}
 		first[name] = s.place
 	}
-	if weights == 0 && len(g.Servers) > 0 {
+	switch {
+	case weights > 0 || len(g.Servers) == 0 || g.Discovery != nil:
+	case drained:
+		r.warn(g.place, "group %s: every server is drained, or has weight 0; its requests get 503", shownKey(g.Name))
+	default:
 		r.warn(g.place, "group %s: every server has weight 0; its requests get 503", shownKey(g.Name))
 	}
 }
@@ -155,7 +163,7 @@ func (r *reader) checkAdmin(f *File) {
 			continue
 		}
 		admin, err := settings.Decode[settings.AdminAddress]("admin", s.Items...)
-		if err != nil || admin.Off || admin.Address.Port() == 0 {
+		if err != nil || admin.Address.Port() == 0 {
 			continue
 		}
 		for i := range f.Listeners {

@@ -87,6 +87,7 @@ groups:
 | ` + "`culvert check FILE`" + ` | tells everything that is wrong with a file, as ` + "`file:line:column: what`" + ` on standard error, and what is to be doubted, as ` + "`warning:`" + `; exit status 2 if anything is wrong, else 0 and one line that counts what the file has. ` + "`--json`" + ` prints one JSON object instead. Nothing is started, and no name is resolved |
 | ` + "`culvert config print`" + ` | prints the configuration that counts, after ` + "`--config`" + `, flags and variables, as a file would say it, and behind each setting where it comes from. Values of headers, cookies and parameters that may be secrets (Authorization, Cookie, Set-Cookie, Proxy-Authorization, and names with token, secret, key or password) are masked |
 | ` + "`culvert config schema`" + ` | prints the JSON schema, which is also [config.schema.json](config.schema.json): editors complete keys and mark mistakes with it, many of them where the first line is ` + "`# yaml-language-server: $schema=config.schema.json`" + ` |
+| ` + "`culvert backend`" + ` | ` + "`list`" + ` says how the backends of a running proxy stand; ` + "`drain NAME`, `undrain NAME` and `weight NAME N`" + ` change that, see [flags.md](flags.md#the-admin-port) |
 | ` + "`culvert reload`" + ` | asks the proxy at ` + "`--admin ADDRESS`" + ` for a reload and says what came of it: exit status 0 when it was taken over, 2 when it is wrong, 1 when nobody answers or this machine does not allow it |
 
 ## Reload
@@ -103,18 +104,19 @@ Certificates, and keys of session tickets, are taken without a reload when their
   its tunnels live on.
 - A new listener's address is bound before anything else changes. A listener that is gone stops accepting; its idle connections are closed, its
   requests are finished, its tunnels live on.
-- Flags and variables still override the file. Settings that count at the next start only are named in the answer: ` + "`loops`, `read-buffer`, `buffer-memory`,\n  `splice-pipes`, `notsent-lowat`, `backlog`, `tls-workers`, `tls-handshakes-max`, `tls-ticket-keys`,\n  `source`, `admin`, `watch-config`, `log-level`, `log-format` and `access-log`" + `.
+- Flags and variables still override the file. Settings that count at the next start only are named in the answer: ` + "`loops`, `read-buffer`, `buffer-memory`,\n  `splice-pipes`, `notsent-lowat`, `backlog`, `tls-workers`, `tls-handshakes-max`, `tls-ticket-keys`,\n  `source`, `admin`, `admin-token-file`, `watch-config`, `log-level`, `log-format` and `access-log`" + `.
 - Reaching a limit drops what is new (` + "`culvert_dropped_total`" + `) and touches nothing that lives.
 
 ## How it is read
 
-- A flag overrides its environment variable, a variable the file, the file the default. ` + "`--listen`, `--backend`" + `, the flags of HTTPS that say what is
+- A flag overrides its environment variable, a variable the file, the file the default. ` + "`--listen`, `--backend`" + `, the other flags that say what is
   served (%s) and
   their variables cannot be given together with a file that has ` + "`listeners` or `groups`" + `: nobody could tell which was meant.
 - Values are read as those of flags are: durations need a unit (` + "`60s`" + `), sizes may have one (` + "`32KiB`" + `). They are taken as they are
   written, with or without quotes: ` + "`0x10`, `1_000` and `yes`" + ` are no numbers and no switches here. Quotes are needed where YAML sees something
   else, as in ` + "`access-log: \"-\"`, `host: \"*.example.com\"` and `[\"::\"]`" + `.
 - Files and folders are found from the folder of the configuration file; ` + "`access-log`" + ` alone is found from where the process is started.
+  ` + "`culvert check`" + ` reads them too: bodies, certificates, keys, tokens and lists of servers.
 - A list of single values may be one value: ` + "`allow: 10.0.0.0/8`" + `.
 - An unknown key, a key that is given twice and a value out of range are mistakes. All of them are told at once, and nothing is started then, with exit status 2.
 - Anchors, aliases, merge keys, tags and a second document are refused.
@@ -258,13 +260,13 @@ func configurationDocument(t *testing.T) string {
 	count := func(n int) string { return regexp.MustCompile(`(\d)(\d{3})$`).ReplaceAllString(fmt.Sprint(n), "$1,$2") }
 	listenerOwn := listenerFields()[:len(listenerFields())-len(listenerPolicy)]
 	ruleOwn := ruleFields()[:len(ruleFields())-len(rulePolicy)]
-	var tlsFlags []string
+	var siteFlags []string
 	for _, flag := range settings.SiteFlags {
 		if flag != "listen" && flag != "backend" {
-			tlsFlags = append(tlsFlags, "--"+flag)
+			siteFlags = append(siteFlags, "--"+flag)
 		}
 	}
-	return fmt.Sprintf(documentBeginning, exampleList(t), codeList(tlsFlags), MaxFileBytes>>20, count(maxKeys), count(MaxListeners), count(MaxRules), count(MaxServers),
+	return fmt.Sprintf(documentBeginning, exampleList(t), codeList(siteFlags), MaxFileBytes>>20, count(maxKeys), count(MaxListeners), count(MaxRules), count(MaxServers),
 		count(MaxListEntries), count(origin.MaxPatterns), count(MaxCertificates), count(MaxConditions), count(MaxEdits),
 		fieldsTable(rootFields()), fieldsTable(listenerOwn), codeList(listenerPolicy), fieldsTable(listenerTLSFields()), fieldsTable(certificateFields())) +
 		fmt.Sprintf(documentMiddle, fieldsTable(ruleOwn), codeList(rulePolicy), conditionTable, fieldsTable(redirectFields()), fieldsTable(answerFields()),

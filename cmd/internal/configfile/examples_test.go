@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -38,9 +39,15 @@ func copyExamples(t testing.TB) string {
 	}
 	until := time.Now().AddDate(1, 0, 0)
 	configtest.Certificate(t, "app.example.com", until, filepath.Join(folder, "certs/app.crt"), filepath.Join(folder, "certs/app.key"))
+	if err := os.WriteFile(filepath.Join(folder, "servers.yaml"), []byte("- 10.0.2.1:8000\n- {address: \"[::1]:8000\", weight: 2, secondary: true}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	configtest.Certificate(t, "internal authority", until, filepath.Join(folder, "internal-ca.pem"), "")
 	return folder
 }
+
+// exampleKeys finds what an example says, as far as comments do not mislead it.
+var exampleKeys = regexp.MustCompile(`(?m)(?:^ *|[-{,] )([a-z-]+):`)
 
 // TestExamples: each begins by saying what it is for, and is found without fault, by the check and by the schema.
 func TestExamples(t *testing.T) {
@@ -61,13 +68,13 @@ func TestExamples(t *testing.T) {
 			if err := schema.Validate(plainYAML(t, text)); err != nil {
 				t.Errorf("the schema says: %v", err)
 			}
-			for line := range strings.Lines(string(text)) {
-				key, _, _ := strings.Cut(strings.TrimLeft(line, " -{"), ":")
-				said[key] = true
+			for _, key := range exampleKeys.FindAllStringSubmatch(string(text), -1) {
+				said[key[1]] = true
 			}
 		})
 	}
-	for _, key := range []string{"listeners", "groups", "rules", "redirect", "answer", "error-bodies", "proxy-protocol", "send-proxy", "spec", "allow", "deny", "rewrite-path", "watch-config", "tls", "https-redirect", "hsts", "certificates"} {
+	for _, key := range []string{"listeners", "groups", "rules", "redirect", "answer", "error-bodies", "proxy-protocol", "send-proxy", "spec", "allow", "deny", "rewrite-path", "watch-config", "tls", "https-redirect", "hsts", "certificates",
+		"schedule", "sticky", "check", "outliers", "slow-start", "end-rate", "end-when-down", "queue", "queue-timeout", "retry-share", "discovery", "max-connections", "drain-for"} {
 		if !said[key] {
 			t.Errorf("no example shows %s", key)
 		}
@@ -150,6 +157,12 @@ func TestSchemaFindsMistakes(t *testing.T) {
 		"listeners: [{address: \":80\", tls: {policy: old}}]", "listeners: [{address: \":80\", tls: {certificates: {cert: a}}}]", "listeners: [{address: \":80\", tls: {hsts: 1}}]",
 		"listeners: [{address: \":80\", https-redirect: 303}]", "listeners: [{address: \":80\", https-port: 65536}]",
 		"groups: {a: {servers: [], tls: {verify: maybe}}}", "groups: {a: {servers: [{address: \"https://a:1\", tls: {insecure: true}}]}}",
+		"groups: {a: {servers: [], schedule: round}}", "groups: {a: {servers: [], schedule: {hash-by: path}}}", "groups: {a: {servers: [], sticky: rewrite}}",
+		"groups: {a: {servers: [], sticky: {cookie: yes}}}", "groups: {a: {servers: [], check: udp}}", "groups: {a: {servers: [], check: {good: 200}}}",
+		"groups: {a: {servers: [], check: {interval: 3}}}", "groups: {a: {servers: [], check: {healthy: 1}}}", "groups: {a: {servers: [], outliers: on}}",
+		"groups: {a: {servers: [], outliers: {failures: 0}}}", "groups: {a: {servers: [], outliers: {most-ejected: half}}}", "groups: {a: {servers: [], slow-start: 30}}",
+		"groups: {a: {servers: [], queue: many}}", "groups: {a: {servers: [], end-rate: -1}}", "groups: {a: {discovery: {}}}", "groups: {a: {discovery: {dns: a, srv: b}}}",
+		"groups: {a: {discovery: {dns: a, port: 0}}}", "groups: {a: {servers: [{address: \"a:1\", drain: 5m}]}}", "groups: {a: {servers: [{address: \"a:1\", max-connections: lots}]}}",
 		"groups: {a b: {servers: []}}", "groups: {a: {servers: [], send-proxy: v3}}", "[]", "idle-timeout: 5s",
 	} {
 		if schema.Validate(plainYAML(t, []byte(text))) == nil {

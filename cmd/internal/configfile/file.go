@@ -175,10 +175,11 @@ func readGroups(r *reader, n *node, to *File) {
 		r.fail(n.place, "groups: an empty mapping")
 	}
 	for _, e := range n.entries {
-		g := Group{place: e.place, Name: e.key}
+		g := newGroup(e.key)
+		g.place = e.place
 		r.isName(e.place, "group", e.key)
-		if values, ok := readMapping(r, e.value, groupFields(), &g); ok && values["servers"] == nil {
-			r.fail(e.place, "group %s: it has no servers", shownKey(e.key))
+		if values, ok := readMapping(r, e.value, groupFields(), &g); ok {
+			r.checkGroup(&g, e.place, values)
 		}
 		to.Groups = append(to.Groups, g)
 	}

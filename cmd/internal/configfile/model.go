@@ -2,10 +2,12 @@ package configfile
 
 import (
 	"net/netip"
+	"time"
 
 	"culvert/cmd/internal/settings"
 	"culvert/proxy"
 	"culvert/proxy/access"
+	"culvert/proxy/health"
 	"culvert/proxy/route"
 )
 
@@ -100,6 +102,9 @@ type Rule struct {
 	Rewrite *string
 	// ErrorBodies are by status.
 	ErrorBodies map[int]Body
+	// Schedule and Sticky are its own; nil: its group's.
+	Schedule *proxy.Schedule
+	Sticky   *Sticky
 	// Policy are the settings that it has different from the listener's.
 	Policy []Setting
 
@@ -129,6 +134,21 @@ type Group struct {
 	// OverTLS is how those servers are spoken to that are by HTTPS, unless they say it themselves; nil: nothing is said.
 	OverTLS *BackendTLS
 	Servers []Server
+	// Discovery is where further servers are found; nil: nowhere.
+	Discovery *Discovery
+	// Schedule says which server a request goes to, Sticky whom clients are brought back by; nil: nobody is.
+	Schedule proxy.Schedule
+	Sticky   *Sticky
+	// Check and Outliers say when a server gets no requests; nil, in each: never.
+	Check     *health.Settings
+	Outliers  *health.OutlierSettings
+	SlowStart time.Duration
+	// EndRate, EndWhenDown, Queue, QueueTimeout and RetryShare are as proxy.GroupConfig has them.
+	EndRate      int
+	EndWhenDown  bool
+	Queue        int
+	QueueTimeout time.Duration
+	RetryShare   int
 }
 
 // Server is one of a group.
@@ -136,6 +156,11 @@ type Server struct {
 	place
 	settings.Backend
 	Secondary bool
+	// MaxConnections bounds the connections to it; 0: nothing does.
+	MaxConnections int
+	// Drain takes it out of use, DrainFor says for how long its tunnels live on; 0: as long as they do.
+	Drain    bool
+	DrainFor time.Duration
 	// OverTLS goes before its group's; nil: nothing is said.
 	OverTLS *BackendTLS
 }

@@ -227,6 +227,12 @@ func (p *printer) rule(rule *Rule) {
 			p.body(6, rule.ErrorBodies[status])
 		}
 	}
+	if rule.Schedule != nil {
+		put("schedule", scheduleText(*rule.Schedule))
+	}
+	if rule.Sticky != nil {
+		put("sticky", rule.Sticky.text(p.path))
+	}
 	putPolicy(put, rule.Policy)
 }
 
@@ -349,31 +355,6 @@ func (p *printer) value(edit proxy.HeaderEdit) string {
 		return masked
 	}
 	return quote(edit.Value)
-}
-
-func (p *printer) group(g *Group) {
-	p.line(1, "%s:", quote(g.Name))
-	if g.SendProxy > 0 {
-		p.line(2, "send-proxy: v%d", g.SendProxy)
-	}
-	if g.OverTLS != nil {
-		p.line(2, "tls: %s", g.OverTLS.text(p.path))
-	}
-	if len(g.Servers) == 0 {
-		p.line(2, "servers: []")
-		return
-	}
-	p.line(2, "servers:")
-	for _, s := range g.Servers {
-		more := ""
-		if s.Secondary {
-			more = ", secondary: true"
-		}
-		if s.OverTLS != nil {
-			more += ", tls: " + s.OverTLS.text(p.path)
-		}
-		p.line(3, "- {address: %s, weight: %d%s}", quote(s.Name), s.Weight, more)
-	}
 }
 
 // masked stands for a value that is nobody's business.

@@ -17,6 +17,7 @@ var ruleFields = sync.OnceValue(func() []field[Rule] {
 	fields := append(matchFields(), actionFields()...)
 	fields = append(fields, accessFields(func(l *Rule) *access.Lists { return &l.Access })...)
 	fields = append(fields, treatmentFields()...)
+	fields = append(fields, choiceFields()...)
 	return append(fields, policyFields(rulePolicy, func(l *Rule) *[]Setting { return &l.Policy })...)
 })
 
@@ -239,6 +240,30 @@ func treatmentFields() []field[Rule] {
 	}
 }
 
+// choiceFields say how a server of the rule's group is chosen.
+func choiceFields() []field[Rule] {
+	return []field[Rule]{
+		{
+			key: "schedule", shape: scheduleShape(), allowed: scheduleAllowed(), help: "How a server of the group is chosen, as for a group; the group's, if it is not given.",
+			read: func(r *reader, n *node, to *Rule) {
+				if s, ok := r.schedule(n); ok {
+					to.Schedule = &s
+				}
+			},
+		},
+		{
+			key: "sticky", shape: stickyShape(), allowed: "insert, insert:NAME, rewrite:NAME" + orBalancing, help: "Brings clients back by a cookie, as for a group; the group's, if it is not given.",
+			read: func(r *reader, n *node, to *Rule) {
+				if n.kind == scalar && n.text == off {
+					r.wrong(n, n.text, "a rule has a cookie of its own or its group's; lead to a group without one", "")
+					return
+				}
+				to.Sticky = r.sticky(n)
+			},
+		},
+	}
+}
+
 // wrongRewrite says why a text cannot take the place of a path in what is sent; "": it can.
 func wrongRewrite(text string) string {
 	if text != "" && text[0] != '/' {
@@ -304,7 +329,7 @@ func (r *reader) checkRule(rule *Rule, values map[string]*node, sound bool) {
 		}
 	}
 	if len(actions) == 1 && actions[0] != "group" {
-		for _, key := range []string{"request-headers", "rewrite-host", "rewrite-path"} {
+		for _, key := range []string{"request-headers", "rewrite-host", "rewrite-path", "schedule", "sticky"} {
 			if values[key] != nil {
 				r.warn(values[key].place, "%s: it has no effect, since this rule asks no server", key)
 			}

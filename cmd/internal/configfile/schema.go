@@ -149,7 +149,12 @@ func Schema() []byte {
 		"answer":       objectOf(answerFields()),
 		"body":         objectOf(bodyFields(func(b *Body) *Body { return b })),
 		"header-edits": objectOf(editFields()),
-		"group":        objectOf(groupFields(), "servers"),
+		"group":        groupShape(),
+		"schedule":     objectOf(scheduleFields(), "algorithm"),
+		"sticky":       objectOf(stickyFields()),
+		"check":        objectOf(checkFields()),
+		"outliers":     objectOf(outlierFields()),
+		"discovery":    discoveryShape(),
 		"backend-tls":  objectOf(backendTLSFields()),
 		"server":       anyOf(shape{"type": "string"}, objectOf(serverFields(), "address")),
 		"conditions":   mapOf("", conditionShape()),
@@ -168,6 +173,20 @@ func Schema() []byte {
 func ruleShape() shape {
 	s := objectOf(ruleFields())
 	s["oneOf"] = []shape{{"required": []string{"group"}}, {"required": []string{"redirect"}}, {"required": []string{"answer"}}}
+	return s
+}
+
+// groupShape asks for servers, or a source of them.
+func groupShape() shape {
+	s := objectOf(groupFields())
+	s["anyOf"] = []shape{{"required": []string{"servers"}}, {"required": []string{"discovery"}}}
+	return s
+}
+
+// discoveryShape asks for exactly one source.
+func discoveryShape() shape {
+	s := objectOf(discoveryFields())
+	s["oneOf"] = []shape{{"required": []string{"dns"}}, {"required": []string{"srv"}}, {"required": []string{"file"}}}
 	return s
 }
 

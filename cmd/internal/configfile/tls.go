@@ -1,7 +1,6 @@
 package configfile
 
 import (
-	"strconv"
 	"sync"
 	"time"
 
@@ -64,12 +63,12 @@ func httpsFields() []field[Listener] {
 				if !ok {
 					return
 				}
-				port, err := strconv.ParseUint(text, 10, 16)
-				if err != nil || port == 0 {
-					r.wrong(n, text, "not a port", portAllowed)
+				port, err := readPort(text)
+				if err != nil {
+					r.wrong(n, text, err.Error(), portAllowed)
 					return
 				}
-				to.HTTPSPort, to.portPlace = uint16(port), n.place
+				to.HTTPSPort, to.portPlace = port, n.place
 			},
 		},
 	}
@@ -269,7 +268,7 @@ func (r *reader) checkHTTPS(l *Listener) {
 
 // checkBackendTLS looks whether what is said of HTTPS is said of servers that are spoken to so.
 func (r *reader) checkBackendTLS(g *Group) {
-	any := false
+	any := g.Discovery != nil && g.Discovery.HTTPS
 	for i := range g.Servers {
 		s := &g.Servers[i]
 		any = any || s.TLS
@@ -279,5 +278,15 @@ func (r *reader) checkBackendTLS(g *Group) {
 	}
 	if g.OverTLS != nil && !any && len(g.Servers) > 0 {
 		r.fail(g.OverTLS.place, "tls: no server of group %s is spoken to by HTTPS; write an address as https://host:port", shownKey(g.Name))
+	} else if g.OverTLS != nil && !any && g.Discovery != nil {
+		r.fail(g.OverTLS.place, "tls: no server of group %s is spoken to by HTTPS; say https: true in its discovery", shownKey(g.Name))
 	}
+	if d := g.Discovery; d != nil && d.HTTPS && d.name() == "" && !g.OverTLS.tellsWhom() {
+		r.fail(d.httpsPlace, "https: nobody knows what is in the certificates; say it by tls: {server-name: ...}, of the group")
+	}
+}
+
+// tellsWhom reports whether it tells what the certificate of a server holds that was found, or whether that matters.
+func (t *BackendTLS) tellsWhom() bool {
+	return t != nil && (t.ServerName != nil && *t.ServerName != "" || t.Verify != nil && !*t.Verify)
 }

@@ -49,8 +49,14 @@ func (f *File) backendTLS(g *Group, s *Server) *proxy.BackendTLS {
 	if !s.TLS {
 		return nil
 	}
+	return f.overTLS(s.ServerName(), g.OverTLS, s.OverTLS)
+}
+
+// overTLS translates what is said of how a server is spoken to by HTTPS, of which the last counts. name is that of its
+// certificate where nobody says another.
+func (f *File) overTLS(name string, all ...*BackendTLS) *proxy.BackendTLS {
 	t := &proxy.BackendTLS{}
-	for _, said := range []*BackendTLS{g.OverTLS, s.OverTLS} { // the server's counts
+	for _, said := range all {
 		if said == nil {
 			continue
 		}
@@ -65,7 +71,7 @@ func (f *File) backendTLS(g *Group, s *Server) *proxy.BackendTLS {
 		}
 	}
 	if t.ServerName == "" {
-		t.ServerName = s.ServerName()
+		t.ServerName = name
 	}
 	if t.Insecure {
 		t.CA = "" // a group's, of which the server wants nothing

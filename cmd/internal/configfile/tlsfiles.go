@@ -23,6 +23,7 @@ type namedFile struct {
 // flagOf are the flags that say what a file says by these keys.
 var flagOf = map[string]string{
 	"cert": "tls-cert", "key": "tls-key", "folders": "tls-dir", "client-ca": "tls-client-ca", "ca": "backend-ca", "tls-ticket-keys": "tls-ticket-keys",
+	"key-file": "sticky-key-file", "file": "discover", "admin-token-file": "admin-token-file",
 }
 
 // finding is what was found in one.
@@ -35,10 +36,13 @@ type finding struct {
 // message says it without the place.
 func (f *finding) message() string { return f.key + " " + f.written + ": " + f.reason }
 
-// inspect reads the files that HTTPS needs, as the proxy will, and returns what is wrong with them, or to be doubted.
+// inspect reads the files that the proxy will need, and returns what is wrong with them, or to be doubted.
 func (f *File) inspect(now time.Time) []finding {
 	var found []finding
 	for i := range f.Listeners {
+		for j := range f.Listeners[i].Rules {
+			found = append(found, f.inspectCookieKeys(f.Listeners[i].Rules[j].Sticky)...)
+		}
 		if t := f.Listeners[i].TLS; t != nil {
 			found = append(found, f.inspectCertificates(t, now)...)
 			found = append(found, f.inspectAuthorities(namedFile{t.caPlace, "client-ca", t.ClientCA, ""}, now, true)...)
@@ -47,13 +51,22 @@ func (f *File) inspect(now time.Time) []finding {
 	for i := range f.Groups {
 		g := &f.Groups[i]
 		found = append(found, f.inspectBackendCA(g.OverTLS, now)...)
+		found = append(found, f.inspectCookieKeys(g.Sticky)...)
+		found = append(found, f.inspectList(g.Discovery)...)
 		for j := range g.Servers {
 			found = append(found, f.inspectBackendCA(g.Servers[j].OverTLS, now)...)
 		}
 	}
 	for _, s := range f.Settings {
-		if s.Flag == "tls-ticket-keys" && s.Items[0] != flagNamed(s.Flag).Default {
-			found = append(found, inspectTicketKeys(namedFile{s.place, s.Flag, s.Items[0], FilePath(f.Name, s.Items[0])}, now)...)
+		if len(s.Items) == 0 || s.Items[0] == flagNamed(s.Flag).Default {
+			continue
+		}
+		one := namedFile{s.place, s.Flag, s.Items[0], FilePath(f.Name, s.Items[0])}
+		switch s.Flag {
+		case "tls-ticket-keys":
+			found = append(found, inspectTicketKeys(one, now)...)
+		case "admin-token-file":
+			found = append(found, inspectToken(one)...)
 		}
 	}
 	return found
@@ -149,7 +162,7 @@ func findingOf(named []namedFile, line string, warning bool) finding {
 	return finding{named[0], line, warning}
 }
 
-// FlagFiles returns what is wrong with the files of HTTPS that flags and variables name, a line each. Those that the file
+// FlagFiles returns what is wrong with the files that flags and variables name, a line each. Those that the file
 // names, which may be nil, Load has looked at.
 func FlagFiles(f *File, i *settings.Invocation, now time.Time) []string {
 	if i.Settings == nil {
@@ -165,6 +178,9 @@ func FlagFiles(f *File, i *settings.Invocation, now time.Time) []string {
 	keys := string(i.Settings.TLS.TLSTicketKeys)
 	if keys != "" && !i.FromFile("tls-ticket-keys") {
 		found = append(found, inspectTicketKeys(namedFile{place{}, "tls-ticket-keys", keys, keys}, now)...)
+	}
+	if token := string(i.Settings.Admin.AdminTokenFile); token != "" && !i.FromFile("admin-token-file") {
+		found = append(found, inspectToken(namedFile{place{}, "admin-token-file", token, token})...)
 	}
 	var lines []string
 	for _, one := range found {

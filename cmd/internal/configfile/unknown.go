@@ -79,6 +79,16 @@ var allKeys = sync.OnceValue(func() *knownKeys {
 	}
 })
 
+// balancingHomes are where those settings are that flags have of the one group that they name.
+var balancingHomes = map[string]string{
+	"hash-by": "it belongs to a schedule", "sticky-lifetime": "it belongs to sticky, as lifetime", "sticky-key-file": "it belongs to sticky, as key-file",
+	"check-path": "it belongs to check, as path", "check-interval": "it belongs to check, as interval", "check-timeout": "it belongs to check, as timeout",
+	"check-healthy": "it belongs to check, as healthy", "check-unhealthy": "it belongs to check, as unhealthy",
+	"outlier-failures": "it belongs to outliers, as failures", "max-connections-per-backend": "it belongs to a server, as max-connections",
+	"discover": "it belongs to a group, as discovery", "schedule": "it belongs to a group or a rule", "sticky": "it belongs to a group or a rule",
+	"check": "it belongs to a group", "slow-start": "it belongs to a group", "queue": "it belongs to a group", "queue-timeout": "it belongs to a group",
+}
+
 // homeOf says where a key belongs that is unknown in the container; "": nowhere.
 func (k *knownKeys) homeOf(key string, in container) string {
 	switch key {
@@ -100,6 +110,13 @@ func (k *knownKeys) homeOf(key string, in container) string {
 		return "it belongs to a listener's tls, as " + strings.TrimPrefix(key, "tls-")
 	case "listeners", "groups":
 		return "it belongs to the top of the file"
+	case "max-connections":
+		if in == inGroup {
+			return "it belongs to a server"
+		}
+	}
+	if home := balancingHomes[key]; home != "" {
+		return home
 	}
 	for _, s := range sections() {
 		if s.name == key && in != inRoot {

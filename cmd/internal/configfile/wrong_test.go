@@ -40,7 +40,7 @@ func TestWrongFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(cases) < 80 {
+	if len(cases) < 180 {
 		t.Errorf("only %d wrong files", len(cases))
 	}
 	var anew strings.Builder

@@ -60,6 +60,22 @@ type entry struct {
 
 // root reads the text of a file, to the mapping that it must be; nil where it is none.
 func (r *reader) root(data []byte) *node {
+	before := len(r.problems)
+	body := r.document(data)
+	switch {
+	case body == nil && len(r.problems) > before:
+	case body == nil || body.kind == null:
+		r.fail(place{1, 1}, "the file is empty: it has sections such as listeners, groups and timeouts")
+	case body.kind == mapping:
+		return body
+	case body.kind != refused:
+		r.fail(body.place, "the file is %s, and must be a mapping: sections such as \"listeners:\", each with what belongs to it", body.kind)
+	}
+	return nil
+}
+
+// document reads a text to what it holds; nil: nothing, or it cannot be read.
+func (r *reader) document(data []byte) *node {
 	text, ok := r.clean(data)
 	if !ok {
 		return nil
@@ -89,15 +105,7 @@ func (r *reader) root(data []byte) *node {
 		}
 		body = r.convert(document.Body, "")
 	}
-	switch {
-	case body == nil || body.kind == null:
-		r.fail(place{1, 1}, "the file is empty: it has sections such as listeners, groups and timeouts")
-	case body.kind == mapping:
-		return body
-	case body.kind != refused:
-		r.fail(body.place, "the file is %s, and must be a mapping: sections such as \"listeners:\", each with what belongs to it", body.kind)
-	}
-	return nil
+	return body
 }
 
 // parse guards the process, which may be asked to read a file again while it carries tunnels, against a library's

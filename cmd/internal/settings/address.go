@@ -77,6 +77,16 @@ const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 // maxSocketPath is what the kernel takes of a Unix socket's path, in bytes (unix(7)).
 const maxSocketPath = 107
 
+// unixPrefix is what the name of a Unix socket begins with.
+const unixPrefix = "unix:"
+
+func wrongSocketPath(path string) error {
+	if !strings.HasPrefix(path, "/") || len(path) > maxSocketPath {
+		return fmt.Errorf("a Unix socket is named by an absolute path of at most %d bytes", maxSocketPath)
+	}
+	return nil
+}
+
 // httpsPrefix is what the name of a backend that is spoken to by HTTPS begins with.
 const httpsPrefix = "https://"
 
@@ -84,9 +94,9 @@ const httpsPrefix = "https://"
 func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 	server, options, _ := strings.Cut(text, ",")
 	backend := Backend{Weight: 1}
-	if path, ok := strings.CutPrefix(server, "unix:"); ok {
-		if !strings.HasPrefix(path, "/") || len(path) > maxSocketPath {
-			return backend, fmt.Errorf("a Unix socket is named by an absolute path of at most %d bytes", maxSocketPath)
+	if path, ok := strings.CutPrefix(server, unixPrefix); ok {
+		if err := wrongSocketPath(path); err != nil {
+			return backend, err
 		}
 		backend.Name, backend.Path = server, path
 		return backend, backend.decodeOptions(text, options)
@@ -111,7 +121,7 @@ func decodeBackend(text string, _ *kong.Tag) (Backend, error) {
 	if backend.Port == 0 {
 		return backend, errors.New("port 0 cannot be connected to")
 	}
-	if _, err := netip.ParseAddr(host); err != nil && !hostName(host) {
+	if _, err := netip.ParseAddr(host); err != nil && !HostName(host) {
 		return backend, fmt.Errorf("%s is neither an address nor a host's name", Shown(host))
 	}
 	backend.Name, backend.Host = server, host
@@ -140,7 +150,7 @@ func decodeServerName(text string, tag *kong.Tag) (ServerName, error) {
 	if text == tag.Get("default") {
 		return "", nil
 	}
-	if _, err := netip.ParseAddr(text); err != nil && !hostName(text) {
+	if _, err := netip.ParseAddr(text); err != nil && !HostName(text) {
 		return "", errors.New("neither an address nor a host's name")
 	}
 	return ServerName(serverName(text)), nil
@@ -165,8 +175,8 @@ func (b *Backend) decodeOptions(text, options string) error {
 	return nil
 }
 
-// hostName reports whether a text can be the name of a host (RFC 1123, and the underscore that some use).
-func hostName(text string) bool {
+// HostName reports whether a text can be the name of a host (RFC 1123, and the underscore that some use).
+func HostName(text string) bool {
 	text = strings.TrimSuffix(text, ".")
 	if len(text) > 253 {
 		return false
@@ -220,6 +230,9 @@ func decodePrefix(text string, _ *kong.Tag) (netip.Prefix, error) {
 func decodeAdmin(text string, tag *kong.Tag) (AdminAddress, error) {
 	if text == "off" {
 		return AdminAddress{Off: true}, nil
+	}
+	if path, ok := strings.CutPrefix(text, unixPrefix); ok {
+		return AdminAddress{Path: path}, wrongSocketPath(path)
 	}
 	address, err := decodeListener(text, tag)
 	return AdminAddress{Address: address}, err

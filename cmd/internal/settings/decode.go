@@ -171,11 +171,6 @@ func textsOf(flag Flag, value reflect.Value) []string {
 			return append(texts, "off")
 		}
 		return append(texts, v.Path)
-	case AdminAddress:
-		if v.Off {
-			return append(texts, "off")
-		}
-		return append(texts, AddressText(v.Address))
 	}
 	text := fmt.Sprint(value.Interface())
 	if text == "" {
@@ -216,8 +211,11 @@ func AddressText(address netip.AddrPort) string {
 	return address.String()
 }
 
-// Reasons returns what is wrong with a setting's value and what is allowed, without the name of the flag.
+// Reasons returns what is wrong with a setting's value and what is allowed, without the name of the flag; "", if nothing is.
 func Reasons(err error) (reason, allowed string) {
+	if err == nil {
+		return "", ""
+	}
 	if wrong := (*Error)(nil); errors.As(err, &wrong) {
 		return wrong.Reason, wrong.Allowed
 	}

@@ -12,6 +12,7 @@ type grammar struct {
 	CheckCommand   checkCommand   `cmd:"" name:"check" help:"Look for mistakes in a configuration file, and tell all of them; nothing is started."`
 	ConfigCommand  configCommand  `cmd:"" name:"config" help:"Print the configuration that counts, or the JSON schema of configuration files."`
 	ReloadCommand  reloadCommand  `cmd:"" name:"reload" help:"Have a running proxy read its configuration again, and say what came of it."`
+	BackendCommand backendCommand `cmd:"" name:"backend" help:"List the backends of a running proxy, or change what they are given."`
 	VersionCommand struct{}       `cmd:"" name:"version" help:"Print the version."`
 	HelpCommand    helpCommandArg `cmd:"" name:"help" help:"Print this help, or that of a command."`
 }
@@ -23,6 +24,8 @@ type runCommand struct {
 	Backend  []Backend    `group:"Backends" placeholder:"HOST:PORT[,weight=N]" allowed:"host:port, http://host:port, https://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)" help:"A server to balance over; repeatable. A name is resolved once, at start, and every address of it becomes a backend of that weight."`
 	Source   []netip.Addr `group:"Backends" placeholder:"ADDRESS" allowed:"addresses of this machine, such as 192.0.2.1 or 2001:db8::1" help:"Dial backends from here, in turn; repeatable. Each address has ports of its own, of which a backend takes one per tunnel."`
 	OverTLS  BackendTLS   `embed:"" group:"Backends"`
+
+	Balancing Balancing `embed:"" group:"Backends"`
 }
 
 // demoCommand differs in its defaults: seen from this machine only, quick to end, and quiet, since it prints a guide.
@@ -39,10 +42,6 @@ type checkCommand struct {
 type configCommand struct {
 	Print  runCommand `cmd:"" name:"print" help:"Print the configuration that counts and where each setting comes from, secrets masked."`
 	Schema struct{}   `cmd:"" name:"schema" help:"Print the JSON schema of configuration files, for editors."`
-}
-
-type reloadCommand struct {
-	Admin AdminAddress `group:"Admin" default:"127.0.0.1:9900" placeholder:"ADDRESS" allowed:"an address such as 127.0.0.1:9900, [::1]:9900 or :9900" help:"The admin port of the proxy that is to reload."`
 }
 
 type helpCommandArg struct {

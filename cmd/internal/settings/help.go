@@ -173,6 +173,12 @@ Exit status: 0 without mistakes; 2 with some.
 	helpWidth  = 100
 )
 
+// synopses are how commands are written that have no more to explain than that.
+var synopses = map[string]string{
+	ConfigPrint: ConfigPrint, ConfigSchema: ConfigSchema, Check: "check FILE [flags]", Reload: "reload [flags]", BackendList: "backend list [flags]",
+	BackendDrain: "backend drain NAME [flags]", BackendUndrain: "backend undrain NAME [flags]", BackendWeight: "backend weight NAME WEIGHT [flags]",
+}
+
 // HelpText returns how to use culvert, or one of its commands.
 func HelpText(command string) string {
 	var b strings.Builder
@@ -180,24 +186,25 @@ func HelpText(command string) string {
 	case "", Help:
 		b.WriteString(helpIntroduction + "\nCommands\n")
 		for _, name := range commands {
-			fmt.Fprintf(&b, "  %-14s %s\n", name, model(name).Help)
+			fmt.Fprintf(&b, "  %-16s %s\n", name, model(name).Help)
 		}
 		writeFlags(&b, Flags(Run))
-	case configWord:
-		for _, name := range []string{ConfigPrint, ConfigSchema} {
-			fmt.Fprintf(&b, "culvert %s\n\n  %s\n", name, model(name).Help)
+	case configWord, backendWord:
+		for _, name := range commands {
+			if strings.HasPrefix(name, command+" ") {
+				fmt.Fprintf(&b, "culvert %s\n\n  %s\n", synopses[name], model(name).Help)
+			}
 		}
 		return b.String()
 	case Version, ConfigSchema:
 		fmt.Fprintf(&b, "culvert %s\n\n  %s\n", command, model(command).Help)
 		return b.String()
-	case Check:
-		fmt.Fprintf(&b, "culvert check FILE [flags]\n\n  %s\n", model(command).Help)
-		b.WriteString(HelpOf(model(command).Flags) + checkHelpEnding)
-		return b.String()
-	case Reload:
-		fmt.Fprintf(&b, "culvert reload [flags]\n\n  %s\n", model(command).Help)
+	case Check, Reload, BackendList, BackendDrain, BackendUndrain, BackendWeight:
+		fmt.Fprintf(&b, "culvert %s\n\n  %s\n", synopses[command], model(command).Help)
 		b.WriteString(HelpOf(model(command).Flags))
+		if command == Check {
+			b.WriteString(checkHelpEnding)
+		}
 		return b.String()
 	default:
 		fmt.Fprintf(&b, "culvert %s [flags]\n\n  %s\n", command, model(command).Help)

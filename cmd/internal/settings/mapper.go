@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 
@@ -139,8 +138,6 @@ func allowed(value *kong.Value) string {
 		return "true, false"
 	case !tag.Has("min"):
 		return ""
-	case tag.Has("zero"):
-		return fmt.Sprintf("0 (%s), or %s to %s", tag.Get("zero"), tag.Get("min"), tag.Get("max"))
 	}
-	return tag.Get("min") + " to " + tag.Get("max")
+	return rangeOf(tag).Allowed()
 }

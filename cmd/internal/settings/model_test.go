@@ -43,7 +43,7 @@ func TestEveryFlagIsDescribed(t *testing.T) {
 func TestDemoDiffersInItsBackendsAndItsCertificate(t *testing.T) {
 	run, demo := flagNames(Run), flagNames(Demo)
 	run = slices.DeleteFunc(run, func(n string) bool {
-		return slices.Contains([]string{"backend", "backend-ca", "backend-tls-verify", "backend-server-name", "source", "config", "watch-config"}, n)
+		return slices.Contains(slices.Concat([]string{"backend", "source", "config", "watch-config"}, backendTLSFlags, balancingFlags), n)
 	})
 	demo = slices.DeleteFunc(demo, func(n string) bool { return n == "tls" })
 	slices.Sort(run)
@@ -51,6 +51,12 @@ func TestDemoDiffersInItsBackendsAndItsCertificate(t *testing.T) {
 	if !slices.Equal(run, demo) {
 		t.Errorf("run has %v, demo %v", run, demo)
 	}
+}
+
+// neededBy are further flags, without which one can only have its default.
+var neededBy = map[string]string{
+	"sticky-lifetime": " --sticky insert", "check-interval": " --check http", "check-timeout": " --check http", "check-healthy": " --check http",
+	"check-unhealthy": " --check http", "queue": " --max-connections-per-backend 1", "queue-timeout": " --max-connections-per-backend 1 --queue 1",
 }
 
 // TestBounds gives every setting that has a range its bounds, and what is next to them.
@@ -66,7 +72,7 @@ func TestBounds(t *testing.T) {
 			if value == "0" && flag.Tag.Get("min") == "0" {
 				continue
 			}
-			_, err := Parse(append(strings.Fields(someCert), "--"+flag.Name+"="+value), nil)
+			_, err := Parse(append(strings.Fields(someCert+neededBy[flag.Name]), "--"+flag.Name+"="+value), nil)
 			if value == low && low == "0" && flag.Tag.Has("zero") {
 				accepted = true
 			}
@@ -148,7 +154,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, args, variable string) {
 		i, err := Parse(strings.Split(args, "\x00"), []string{variable})
 		switch {
-		case err == nil && (i == nil || i.Command == Run && (len(i.Backends) == 0 && i.ConfigFile == "" || len(i.Settings.Listeners.Listen)+len(i.Settings.TLS.TLSListen) == 0)):
+		case err == nil && (i == nil || i.Command == Run && (len(i.Backends) == 0 && i.Balancing.Discover.Kind == "" && i.ConfigFile == "" || len(i.Settings.Listeners.Listen)+len(i.Settings.TLS.TLSListen) == 0)):
 			t.Errorf("accepted %q as %+v", args, i)
 		case err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' }):
 			t.Errorf("not one line: %q", err)

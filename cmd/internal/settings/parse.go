@@ -25,16 +25,21 @@ type Invocation struct {
 	Sources []netip.Addr
 	// OverTLS is how Run speaks to those of them that are TLS.
 	OverTLS BackendTLS
+	// Balancing is how Run balances requests over all of them.
+	Balancing Balancing
 	// SelfSigned has Demo make a certificate for its HTTPS listeners.
 	SelfSigned bool
 	// ConfigFile is the configuration file of Run and ConfigPrint, and of Check; "": none.
 	ConfigFile string
 	// WatchConfig asks for a reload whenever that file changes.
 	WatchConfig bool
-	// JSON asks Check for an answer for programs.
+	// JSON asks Check, and commands for backends, for an answer for programs.
 	JSON bool
-	// Admin is the admin port that Reload talks to.
-	Admin AdminAddress
+	// Admin is the admin port that Reload and commands for backends talk to, AdminTokenFile has the token for it; "": none.
+	Admin          AdminAddress
+	AdminTokenFile string
+	// Order is what a command for backends asks for.
+	Order Order
 	// Warnings tell of what was ignored and was perhaps meant, and of doubts, one line each.
 	Warnings []string
 
@@ -108,14 +113,11 @@ func (i *Invocation) take(g *grammar) error {
 		i.takeDemo(&g.DemoCommand)
 	case Check:
 		i.ConfigFile, i.JSON = string(g.CheckCommand.File), g.CheckCommand.JSON
-	case Reload:
-		i.Admin = g.ReloadCommand.Admin
-		if i.Admin.Off {
-			return i.wrong("admin", "off", "without its admin port, a proxy is told to reload by the signal HUP")
-		}
+	case Reload, BackendList, BackendDrain, BackendUndrain, BackendWeight:
+		return i.takeOrder(g)
 	case Help:
 		i.Topic = strings.Join(g.HelpCommand.Topic, " ")
-		if i.Topic != "" && !slices.Contains(commands, i.Topic) && i.Topic != configWord {
+		if i.Topic != "" && !slices.Contains(commands, i.Topic) && !slices.Contains(beginnings, i.Topic) {
 			return unknownCommand(i.Topic)
 		}
 	}
@@ -123,7 +125,7 @@ func (i *Invocation) take(g *grammar) error {
 }
 
 func (i *Invocation) takeRun(c *runCommand) {
-	i.Settings, i.Backends, i.Sources, i.OverTLS = &c.Settings, c.Backend, c.Source, c.OverTLS
+	i.Settings, i.Backends, i.Sources, i.OverTLS, i.Balancing = &c.Settings, c.Backend, c.Source, c.OverTLS, c.Balancing
 	i.ConfigFile, i.WatchConfig = string(c.Config.Config), c.Config.WatchConfig
 	if len(i.Settings.TLS.TLSListen) > 0 && !i.Given("listen") {
 		i.Settings.Listeners.Listen = nil // the default is for those who say nothing
@@ -166,39 +168,6 @@ func (i *Invocation) resolved(flag string) origin {
 	return origin{place: value.Place}
 }
 
-// configWord begins the commands that print a configuration.
-const configWord = "config"
-
-var commands = []string{Run, Demo, Check, ConfigPrint, ConfigSchema, Reload, Version, Help}
-
-// question returns an invocation if help or the version is asked for, which counts whatever else is on the line: a
-// setting that is wrong must not keep its own explanation away.
-func question(args []string) *Invocation {
-	if end := slices.Index(args, "--"); end >= 0 {
-		args = args[:end]
-	}
-	topic, help, version := "", false, false
-	for _, arg := range args {
-		switch {
-		case arg == "-h" || arg == "--help":
-			help = true
-		case arg == "--version":
-			version = true
-		case topic == "" && (slices.Contains(commands, arg) && arg != Help || arg == configWord):
-			topic = arg
-		case topic == configWord && slices.Contains(commands, topic+" "+arg):
-			topic += " " + arg
-		}
-	}
-	switch {
-	case help:
-		return &Invocation{Command: Help, Topic: topic}
-	case version:
-		return &Invocation{Command: Version}
-	}
-	return nil
-}
-
 func newParser(g *grammar, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(g, slices.Concat(Mappers(), []kong.Option{
 		kong.Name("culvert"),
@@ -213,6 +182,11 @@ func newParser(g *grammar, options ...kong.Option) (*kong.Kong, error) {
 		kong.TypeMapper(reflect.TypeFor[[]FileName](), list(decodeFile[FileName], false)),
 		kong.TypeMapper(reflect.TypeFor[[]FolderName](), list(decodeFolder, false)),
 		kong.TypeMapper(reflect.TypeFor[ServerName](), single(decodeServerName)),
+		kong.TypeMapper(reflect.TypeFor[HashBy](), single(decodeHashBy)),
+		kong.TypeMapper(reflect.TypeFor[Sticky](), single(decodeSticky)),
+		kong.TypeMapper(reflect.TypeFor[CheckPath](), single(decodeCheckPath)),
+		kong.TypeMapper(reflect.TypeFor[Weight](), single(decodeWeight)),
+		kong.TypeMapper(reflect.TypeFor[Discover](), single(decodeDiscover)),
 	}, options)...)
 }
 
@@ -231,6 +205,9 @@ func (i *Invocation) check() error {
 		return err
 	}
 	if err := i.checkTLS(); err != nil {
+		return err
+	}
+	if err := i.checkBalancing(); err != nil {
 		return err
 	}
 	for n, backend := range i.Backends {
@@ -263,7 +240,7 @@ func (i *Invocation) checkAddresses() error {
 		listen = i.layer.Listen
 	}
 	admin := i.Settings.Admin.Admin
-	if !admin.Off && admin.Address.Port() != 0 && slices.Contains(listen, admin.Address) {
+	if admin.Address.Port() != 0 && slices.Contains(listen, admin.Address) {
 		return i.wrong("admin", admin.Address.String(), "a listener's address too")
 	}
 	return nil
@@ -283,7 +260,7 @@ func (i *Invocation) checkSite() error {
 		}
 		return nil
 	}
-	if len(i.Backends) > 0 || i.unread() || i.Command == ConfigPrint {
+	if len(i.Backends) > 0 || i.Balancing.Discover.Kind != "" || i.unread() || i.Command == ConfigPrint {
 		return nil
 	}
 	if i.layer != nil {
@@ -361,79 +338,4 @@ func Shown(text string) string {
 		return fmt.Sprintf("%+q", text)
 	}
 	return text
-}
-
-// explain turns an error of the parser into one line for people.
-func explain(err error, args []string) error {
-	if wrong := (*Error)(nil); errors.As(err, &wrong) {
-		return wrong
-	}
-	command := Run
-	if parsing := (*kong.ParseError)(nil); errors.As(err, &parsing) && parsing.Context != nil {
-		if selected := parsing.Context.Selected(); selected != nil {
-			command = commandOf(selected)
-		}
-	}
-	text := err.Error()
-	switch {
-	case text == `expected "<file>"`:
-		return errors.New("check: a file is missing: culvert check FILE")
-	case strings.HasPrefix(text, "expected one of"):
-		return errors.New("config: a word is missing: culvert config print, or culvert config schema")
-	}
-	if word, ok := strings.CutPrefix(text, "unexpected argument "); ok {
-		word, _, _ = strings.Cut(word, ", did you mean")
-		switch command {
-		case Check:
-			return fmt.Errorf("check: %s is one too many: one file at a time", Shown(word))
-		case ConfigPrint:
-			return fmt.Errorf("config print: %s is one too many: a file is given by --config", Shown(word))
-		}
-		return unknownCommand(word)
-	}
-	if flag, ok := strings.CutPrefix(text, "unknown flag "); ok {
-		flag, _, _ = strings.Cut(flag, ", did you mean")
-		return unknownFlag(command, flag, args)
-	}
-	return errors.New(strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, text))
-}
-
-func unknownCommand(word string) error {
-	if slices.Contains(commands, word) {
-		return fmt.Errorf("the command %s stands in the wrong place", word)
-	}
-	text := "unknown command " + Shown(word)
-	if word == configWord {
-		return errors.New("the command config stands in the wrong place")
-	}
-	if near := Nearest(word, commands); near != "" {
-		return fmt.Errorf("%s, did you mean %q?", text, near)
-	}
-	return fmt.Errorf("%s; allowed: %s", text, strings.Join(commands, ", "))
-}
-
-// unknownFlag helps with mistyped names, and with one dash for two, of which the parser sees the first letter only.
-func unknownFlag(command, flag string, args []string) error {
-	if !strings.HasPrefix(flag, "--") {
-		for _, arg := range args {
-			if strings.HasPrefix(arg, flag) {
-				flag, _, _ = strings.Cut(arg, "=")
-				break
-			}
-		}
-	}
-	name := strings.TrimLeft(flag, "-")
-	text := "unknown flag " + Shown(flag)
-	if known := slices.Contains(flagNames(Run), name); command != Run && known || command == Run && !known && slices.Contains(flagNames(Demo), name) {
-		return fmt.Errorf("culvert %s has no flag %s", command, Shown(flag))
-	}
-	if near := Nearest(name, flagNames(command)); near != "" {
-		return fmt.Errorf("%s, did you mean %q?", text, "--"+near)
-	}
-	return fmt.Errorf("%s; culvert --help lists them", text)
 }

@@ -118,17 +118,31 @@ type Trust struct {
 	TrustedProxies []netip.Prefix `placeholder:"CIDR" allowed:"networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses" help:"Peers whose X-Forwarded-* headers are believed; repeatable, or with commas between several."`
 }
 
-// Admin are the settings of the port for metrics and probes.
+// Admin are the settings of the port for metrics, probes, and what operators ask for.
 type Admin struct {
-	Admin AdminAddress `default:"127.0.0.1:9900" placeholder:"ADDRESS" allowed:"an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off" help:"Serve /metrics, /livez and /readyz here, to anyone who can reach it."`
+	Admin          AdminAddress `default:"127.0.0.1:9900" placeholder:"ADDRESS" allowed:"an address such as 127.0.0.1:9900, [::1]:9900 or :9900, unix:/path, or off" help:"Serve /metrics, /livez, /readyz and /backends here, to anyone who can reach it; a Unix socket is for this user alone."`
+	AdminTokenFile FileName     `default:"off" placeholder:"FILE" allowed:"a file that others cannot read: one line of 16 to 512 characters; or off" help:"Token that whoever changes something at the admin port must know, wherever it comes from; off: this machine may."`
 }
 
 // AdminAddress is where the admin port is.
 type AdminAddress struct {
 	// Off is true where there is none.
 	Off bool
-	// Address is where it listens.
+	// Address is where it listens, unless Path is given.
 	Address netip.AddrPort
+	// Path is that of a Unix socket; "": it is none.
+	Path string
+}
+
+// String writes it as its flag reads it.
+func (a AdminAddress) String() string {
+	switch {
+	case a.Off:
+		return "off"
+	case a.Path != "":
+		return unixPrefix + a.Path
+	}
+	return AddressText(a.Address)
 }
 
 // Shutdown are the settings of the end.
@@ -150,23 +164,3 @@ type Backend struct {
 	// Weight is its share of new requests, 0 to 100.
 	Weight int
 }
-
-// The commands.
-const (
-	// Run starts the proxy; it need not be named.
-	Run = "run"
-	// Demo starts the proxy with backends of its own.
-	Demo = "demo"
-	// Version prints the version.
-	Version = "version"
-	// Help prints how to use it.
-	Help = "help"
-	// Check looks at a configuration file.
-	Check = "check"
-	// ConfigPrint prints the configuration that counts.
-	ConfigPrint = "config print"
-	// ConfigSchema prints the JSON schema of configuration files.
-	ConfigSchema = "config schema"
-	// Reload tells a running proxy to read its configuration again.
-	Reload = "reload"
-)

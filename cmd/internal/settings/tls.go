@@ -53,7 +53,7 @@ var (
 	}
 	backendTLSFlags = []string{"backend-ca", "backend-tls-verify", "backend-server-name"}
 	// SiteFlags are those that say what is served: a configuration file says it by its listeners and groups.
-	SiteFlags = slices.Concat([]string{"listen", "backend", "tls-listen", "https-redirect"}, tlsSiteFlags, backendTLSFlags)
+	SiteFlags = slices.Concat([]string{"listen", "backend", "tls-listen", "https-redirect"}, tlsSiteFlags, backendTLSFlags, balancingFlags)
 )
 
 func (i *Invocation) takeDemo(c *demoCommand) {
@@ -73,15 +73,23 @@ func (i *Invocation) says(flag string) bool {
 	if !i.Given(flag) {
 		return false
 	}
-	value := reflect.ValueOf(i.OverTLS)
-	if slices.Contains(backendTLSFlags, flag) {
-		value = value.Field(slices.Index(backendTLSFlags, flag)) // in the same order
+	described := runSchema().flags[flag]
+	return described.IsSlice() || i.textOf(flag) != described.Default
+}
+
+// textOf writes the value of a flag as that would read it; of a list the first one.
+func (i *Invocation) textOf(flag string) string {
+	value := reflect.ValueOf(i.Settings).Elem()
+	// These have their fields in the order of the flags.
+	if n := slices.Index(backendTLSFlags, flag); n >= 0 {
+		value = reflect.ValueOf(i.OverTLS).Field(n)
+	} else if n := slices.Index(balancingFlags, flag); n >= 0 {
+		value = reflect.ValueOf(i.Balancing).Field(n)
 	} else {
-		value = reflect.ValueOf(i.Settings).Elem().FieldByIndex(runSchema().fields[flag])
+		value = value.FieldByIndex(runSchema().fields[flag])
 	}
-	described := describe(runSchema().flags[flag])
-	texts := textsOf(described, value)
-	return described.List || !slices.Equal(texts, []string{runSchema().flags[flag].Default})
+	texts := append(textsOf(describe(runSchema().flags[flag]), value), "")
+	return texts[0]
 }
 
 // checkTLS looks at what the settings of HTTPS say together.

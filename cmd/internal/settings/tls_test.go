@@ -129,7 +129,9 @@ func TestAFilesListenersHaveTheirOwn(t *testing.T) {
 			"listen": ":80", "tls-listen": ":443", "backend": "a:1", "https-redirect": "302", "tls-policy": "modern", "tls-client-auth": "optional", "hsts": "1h",
 			"tls-strict-sni": "true", "hsts-subdomains": "true", "backend-tls-verify": "true",
 		}[flag]
-		if value == "" {
+		if value == "" && slices.Contains(balancingFlags, flag) {
+			value = runSchema().flags[flag].Default
+		} else if value == "" {
 			value = "x"
 		}
 		i := parse(t, "--config c.yaml --"+flag+"="+value)

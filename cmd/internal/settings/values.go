@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -13,34 +12,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// inRange checks a value against its tag's bounds, which are read as the value was.
-func inRange[T cmp.Ordered](value T, tag *kong.Tag, read func(string) (T, error)) (T, error) {
-	var zero T
-	low, err := read(tag.Get("min"))
-	if err != nil {
-		return zero, err
-	}
-	high, err := read(tag.Get("max"))
-	if err != nil {
-		return zero, err
-	}
-	switch {
-	case value == zero && tag.Has("zero"):
-		return value, nil
-	case value < low:
-		return zero, errors.New("below the minimum")
-	case value > high:
-		return zero, errors.New("above the maximum")
-	}
-	return value, nil
-}
-
 func decodeDuration(text string, tag *kong.Tag) (time.Duration, error) {
-	value, err := readDuration(text)
-	if err != nil {
-		return 0, err
-	}
-	if value, err = inRange(value, tag, readDuration); err != nil || !tag.Has("whole") {
+	value, err := rangeOf(tag).Duration(text)
+	if err != nil || !tag.Has("whole") {
 		return value, err
 	}
 	unit, err := readDuration(tag.Get("whole"))
@@ -62,13 +36,7 @@ func readDuration(text string) (time.Duration, error) {
 	return value, nil
 }
 
-func decodeCount(text string, tag *kong.Tag) (int, error) {
-	value, err := readCount(text)
-	if err != nil {
-		return 0, err
-	}
-	return inRange(value, tag, readCount)
-}
+func decodeCount(text string, tag *kong.Tag) (int, error) { return rangeOf(tag).Count(text) }
 
 func readCount(text string) (int, error) {
 	value, err := strconv.Atoi(text)
@@ -89,7 +57,7 @@ func decodeSize(text string, tag *kong.Tag) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return inRange(value, tag, readSize)
+	return inRange(value, rangeOf(tag), readSize)
 }
 
 // sizeUnits are powers of two; what could be taken for a power of ten is not accepted.

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -8,7 +9,7 @@ import (
 const someBackend = "--backend=127.0.0.1:9001"
 
 // wrongLines are command lines (separated by blanks) and what is said about them.
-var wrongLines = append(wrongTLSLines, []struct{ args, want string }{
+var wrongLines = slices.Concat(wrongTLSLines, wrongBalancingLines, []struct{ args, want string }{
 	// What is missing, unknown or in the wrong place.
 	{"", "no backend: give at least one, --backend host:port (or CULVERT_BACKEND); culvert demo starts two of its own"},
 	{"run", "no backend: give at least one, --backend host:port (or CULVERT_BACKEND); culvert demo starts two of its own"},
@@ -25,10 +26,10 @@ var wrongLines = append(wrongTLSLines, []struct{ args, want string }{
 	{"demo --backnd x:1", "unknown flag --backnd; culvert --help lists them"},
 	{"version --listen :80", "culvert version has no flag --listen"},
 	{"dmeo", `unknown command dmeo, did you mean "demo"?`},
-	{"start", "unknown command start; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"start", "unknown command start; allowed: " + allCommands},
 	{"run run", "the command run stands in the wrong place"},
-	{"demo extra", "unknown command extra; allowed: run, demo, check, config print, config schema, reload, version, help"},
-	{"help everything", "unknown command everything; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"demo extra", "unknown command extra; allowed: " + allCommands},
+	{"help everything", "unknown command everything; allowed: " + allCommands},
 	{"--log-level debug demo", `flag --log-level applies to the default command "run", not "demo"`},
 
 	{"check", "check: a file is missing: culvert check FILE"},
@@ -36,11 +37,11 @@ var wrongLines = append(wrongTLSLines, []struct{ args, want string }{
 	{"check folder/", "FILE folder/: a folder, not a file"},
 	{"check c.yaml --json=yes", "--json yes: neither true nor false; allowed: true, false"},
 	{"config", "config: a word is missing: culvert config print, or culvert config schema"},
-	{"config show", "unknown command show; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"config show", "unknown command show; allowed: " + allCommands},
 	{"config print extra", "config print: extra is one too many: a file is given by --config"},
 	{"config schema --loops 2", "culvert config schema has no flag --loops"},
 	{"reload --admin off", "--admin off: without its admin port, a proxy is told to reload by the signal HUP"},
-	{"reload --admin 9900", "--admin 9900: a port is missing; allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900"},
+	{"reload --admin 9900", "--admin 9900: a port is missing; allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or unix:/path"},
 	{"demo --config c.yaml", "culvert demo has no flag --config"},
 	{"--config", "--config: a value is missing; allowed: a file, or off"},
 	{"--config /etc/", "--config /etc/: a folder, not a file; allowed: a file, or off"},
@@ -97,7 +98,7 @@ var wrongLines = append(wrongTLSLines, []struct{ args, want string }{
 	{"--log-level trace", "--log-level trace: unknown; allowed: debug, info, warn, error"},
 	{"--log-format jsno", "--log-format jsno: did you mean json?; allowed: auto, json, console"},
 	{"--access-log-query=yes", "--access-log-query yes: neither true nor false; allowed: true, false"},
-	{"--access-log-query yes", "unknown command yes; allowed: run, demo, check, config print, config schema, reload, version, help"},
+	{"--access-log-query yes", "unknown command yes; allowed: " + allCommands},
 	{"--access-log logs/", "--access-log logs/: a folder, not a file; allowed: a file, - (standard output) or off"},
 
 	// Listeners and the admin port.
@@ -162,11 +163,11 @@ var wrongLines = append(wrongTLSLines, []struct{ args, want string }{
 	{"--trusted-proxies 10.0.0.0/8,", "--trusted-proxies: an empty value; " + trustAllowed},
 	{"--trusted-proxies ::ffff:10.0.0.0/104", "--trusted-proxies ::ffff:10.0.0.0/104: write an IPv4 network as such; " + trustAllowed},
 	{"--trusted-proxies fe80::1%eth0", "--trusted-proxies fe80::1%eth0: not a network or an address; " + trustAllowed},
-}...)
+})
 
 const (
 	listenAllowed  = "allowed: :8080, 192.0.2.1:80, [2001:db8::1]:80 or [::]:80; port 0 takes a free one"
-	adminAllowed   = "allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, or off"
+	adminAllowed   = "allowed: an address such as 127.0.0.1:9900, [::1]:9900 or :9900, unix:/path, or off"
 	backendAllowed = "allowed: host:port, http://host:port, https://host:port or unix:/path, then optionally ,weight=0 to ,weight=100 (1 if not given)"
 	sourceAllowed  = "allowed: addresses of this machine, such as 192.0.2.1 or 2001:db8::1"
 	trustAllowed   = "allowed: networks such as 10.0.0.0/8 or 2001:db8::/32, or single addresses"

@@ -1,0 +1,82 @@
+package configfile
+
+import (
+	"fmt"
+	"testing"
+)
+
+const balancingFile = "../../../docs/balancing.md"
+
+// TestBalancingDoc is TestConfigurationDoc for the part that is about how servers are chosen.
+func TestBalancingDoc(t *testing.T) {
+	sameAs(t, balancingFile, fmt.Appendf(nil, documentBalancing, fieldsTable(scheduleFields()), fieldsTable(stickyFields()), fieldsTable(checkFields()),
+		fieldsTable(outlierFields()), fieldsTable(discoveryFields())))
+}
+
+const documentBalancing = `# How servers are chosen
+
+This page is made from the model of the file by ` + "`go test ./cmd/internal/configfile -update`" + `; a test compares them.
+
+What a group of the configuration file ([configuration.md](configuration.md#a-group)) can say of its servers. Of the one group of a command line, flags say a part of it
+([flags.md](flags.md#balancing)). Examples: [long-lived-tunnels.yaml](examples/long-lived-tunnels.yaml), [sticky-sessions.yaml](examples/sticky-sessions.yaml),
+[discovery.yaml](examples/discovery.yaml).
+
+## Schedule
+
+` + "`schedule: wlc`" + ` names an algorithm; a mapping says more of it:
+
+%s
+| algorithm | takes |
+| --- | --- |
+| ` + "`wrr`" + ` | servers in turn, each as often as its weight says |
+| ` + "`rr`" + ` | servers in turn, whatever their weights |
+| ` + "`wlc`" + ` | the server with the fewest connections for its weight: the right one for tunnels that live long |
+| ` + "`least-time`" + ` | the server that answers fastest for its connections and its weight |
+| ` + "`p2c`" + ` | of two servers drawn by weight the one with fewer connections for it |
+| ` + "`hash`" + ` | the same server for the same client, or the same part of a request, as long as it is there and not overloaded |
+
+A server of weight 0, one that is drained, fails its checks or is ejected gets no new requests. A rule may have a ` + "`schedule`" + ` and a ` + "`sticky`" + ` of its own,
+in place of its group's.
+
+## Stickiness
+
+A client that has a cookie of a server gets to it again, as long as that takes requests. ` + "`sticky: insert`" + ` adds a cookie of ours;
+` + "`sticky: rewrite:NAME`" + ` marks the one of this name that the server sets itself, as session frameworks do. No answer of class 4xx sets one;
+a 101 does, so that an upgrade is brought back too. Or a mapping:
+
+%s
+With ` + "`rewrite`" + ` the lifetime and the attributes are the server's. Cookies are signed; ` + "`key-file`" + `, which other users of the machine must not be able to read, lets several
+machines, and a process after a restart, take each other's.
+
+## Health checks
+
+` + "`check: http`, `tcp` or `websocket`" + ` checks every server of the group; without it nothing is checked, since not every server answers a request that nobody
+has told it of. What a check finds first counts at once. Live tunnels of a server that is down live on, unless ` + "`end-when-down`" + ` is said. Where every server
+is down, requests get 503. More is said by a mapping:
+
+%s
+## Outliers
+
+What becomes of requests tells of servers too, without any check: one whose requests fail (no connection, no valid answer, a tunnel that it resets within a second) several times in
+a row gets none for a while. That is so by default, as with nginx; ` + "`outliers: off`" + ` has it never happen. No more than a part of the group is ejected at a time: the only server of a group never is.
+
+%s
+## Discovery
+
+The servers of a source come and go while the proxy runs, beside those of ` + "`servers`" + `. What was found last counts until something else is: a resolver that does not answer,
+and a file that cannot be read, change nothing.
+
+%s
+It has one of ` + "`dns`, `srv` and `file`" + `. A file is a list in YAML or JSON, of addresses, not names; where it is not there yet, the group begins without its servers:
+
+` + "```yaml" + `
+- 10.0.0.2:80
+- {address: "[2001:db8::1]:80", weight: 3, secondary: true}
+` + "```" + `
+
+## Draining
+
+A server with ` + "`drain: true`" + ` in the file, or one that ` + "`culvert backend drain NAME`" + ` was said of ([flags.md](flags.md#the-admin-port)), gets no new requests; its tunnels live on, for
+` + "`drain-for`, or `--for`" + `, if that is said. Then they are ended one by one, ` + "`end-rate`" + ` of them per second, so that their clients come back at a pace that
+the other servers can bear. A server that is used again begins slowly, where the group has ` + "`slow-start`" + `.
+`
