@@ -8,10 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"culvert/cmd/internal/settings"
 
 	"github.com/rs/zerolog"
 )
@@ -26,10 +27,11 @@ const (
 	adminMaxConnections = 32 // of the descriptors that are kept free of clients
 )
 
-// adminServer serves metrics and probes. Its port is bound before the proxy starts, so that a port in use leaves
+// adminServer serves metrics, probes, and what operators ask for. Its port is bound before the proxy starts, so that a port in use leaves
 // nothing started, and served after that.
 type adminServer struct {
 	listener net.Listener
+	path     string // of its Unix socket; "": it is none
 	server   *http.Server
 	ended    chan struct{} // closed when Serve has returned; nil: it was never called
 }
@@ -43,14 +45,29 @@ func (e *adminError) Error() string { return "admin port: " + e.cause.Error() }
 // Unwrap returns the cause.
 func (e *adminError) Unwrap() error { return e.cause }
 
-func bindAdmin(address netip.AddrPort) (*adminServer, error) {
-	listener, err := net.Listen("tcp", address.String())
+func bindAdmin(at settings.AdminAddress) (*adminServer, error) {
+	a := &adminServer{path: at.Path}
+	var err error
+	if at.Path != "" {
+		a.listener, err = listenUnix(at.Path)
+	} else {
+		a.listener, err = net.Listen("tcp", at.Address.String())
+	}
 	if err != nil {
 		return nil, &adminError{err}
 	}
-	return &adminServer{listener: listener}, nil
+	return a, nil
 }
 
+// place returns where it is, as the flag says it.
+func (a *adminServer) place() string {
+	if a.path != "" {
+		return settings.AdminAddress{Path: a.path}.String()
+	}
+	return a.address().String()
+}
+
+// address returns where it listens, unless that is a Unix socket.
 func (a *adminServer) address() netip.AddrPort {
 	tcp, ok := a.listener.Addr().(*net.TCPAddr)
 	if !ok {
@@ -88,33 +105,6 @@ func (a *adminServer) close(ctx context.Context) {
 		_ = a.server.Close()
 	}
 	<-a.ended
-}
-
-// guardAdmin refuses what a page in a browser could be made to ask for: a foreign Origin, and, where only this machine
-// can reach the port, a Host that is a name, behind which a page can hide our address (DNS rebinding).
-func guardAdmin(next http.Handler, loopback bool) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if loopback && !localHost(r.Host) {
-			http.Error(w, "the Host must be localhost or an address", http.StatusForbidden)
-			return
-		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-				http.Error(w, "requests of foreign pages are refused", http.StatusForbidden)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// localHost reports whether a Host header is an address or localhost, with or without a port.
-func localHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil || strings.EqualFold(host, "localhost")
 }
 
 // debugWriter takes what net/http has to say about broken clients of the admin port.

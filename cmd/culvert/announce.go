@@ -27,14 +27,17 @@ func (p *preparation) warn(siteInFile bool) {
 		log.Warn().Int("tunnels_max", most).Uint64("descriptors", p.descriptors).
 			Msg("the limit of descriptors leaves room for few tunnels: raise it (ulimit -n, LimitNOFILE)")
 	}
-	if !p.admin.Off && !p.admin.Address.Addr().IsLoopback() {
+	switch open := !p.admin.Off && p.admin.Path == "" && !p.admin.Address.Addr().IsLoopback(); {
+	case open && p.service.tokenFile != "":
+		log.Warn().Stringer("admin", p.admin.Address).Msg("the admin port is plain HTTP: anyone who reaches it can read the metrics, and whoever is in between the token")
+	case open:
 		log.Warn().Stringer("admin", p.admin.Address).Msg("the admin port asks for no password: anyone who reaches it can read the metrics")
 	}
 	if siteInFile {
 		return // the file's warnings have told the rest, with its places
 	}
 	for _, g := range p.config.Groups {
-		if !slices.ContainsFunc(g.Backends, func(b proxy.BackendConfig) bool { return b.Weight > 0 }) {
+		if g.Discovery == nil && !slices.ContainsFunc(g.Backends, func(b proxy.BackendConfig) bool { return b.Weight > 0 }) {
 			log.Warn().Str("group", g.Name).Msg("every backend has weight 0: no request will be served")
 		}
 	}
@@ -72,9 +75,12 @@ func (p *preparation) announceToPeople() {
 		for _, b := range g.Backends {
 			log.Info().Msg("backend   " + describeBackend(b))
 		}
+		if d := g.Discovery; d != nil {
+			log.Info().Msg("backends  found " + describeDiscovery(d))
+		}
 	}
 	if p.service.admin != nil {
-		log.Info().Msgf("metrics   http://%s/metrics", forBrowser(p.service.admin.address()))
+		log.Info().Msgf("metrics   %s", p.service.admin.url("/metrics"))
 	}
 	log.Info().Msgf("room for  %d tunnels (%d descriptors)", proxy.MaxTunnels(&p.config), p.descriptors)
 }
@@ -84,7 +90,15 @@ func (s *service) adminAddress() string {
 	if s.admin == nil {
 		return "off"
 	}
-	return s.admin.address().String()
+	return s.admin.place()
+}
+
+// url returns where something of it is asked for; of a Unix socket, where that is.
+func (a *adminServer) url(path string) string {
+	if a.path != "" {
+		return a.place()
+	}
+	return "http://" + forBrowser(a.address()) + path
 }
 
 // where returns a backend's address.
@@ -101,6 +115,17 @@ func describeBackend(b proxy.BackendConfig) string {
 		text += " at " + address
 	}
 	return fmt.Sprintf("%s, weight %d", text, b.Weight)
+}
+
+// describeDiscovery says where backends are found.
+func describeDiscovery(d *proxy.Discovery) string {
+	switch {
+	case d.File != "":
+		return "in " + d.File
+	case d.SRV:
+		return "by the SRV records of " + d.DNS
+	}
+	return fmt.Sprintf("at port %d of the addresses of %s", d.Port, d.DNS)
 }
 
 func counted(n int, noun string) string {

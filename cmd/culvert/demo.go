@@ -53,7 +53,7 @@ func demonstrate(i *settings.Invocation) int {
 	}
 	metrics := ""
 	if p.service.admin != nil {
-		metrics = "http://" + forBrowser(p.service.admin.address()) + "/metrics"
+		metrics = p.service.admin.url("/metrics")
 	}
 	fmt.Print(demo.Guide(demo.Running{
 		Program: os.Args[0], Page: p.firstURL(false), Secure: p.firstURL(true), SelfSigned: i.SelfSigned, Metrics: metrics, Backends: d.Addresses(),

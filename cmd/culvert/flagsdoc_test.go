@@ -139,11 +139,33 @@ log never delays a request: up to 1 MiB of lines wait for their reader, further 
 
 ## The admin port
 
-It answers ` + "`/metrics`, `/livez` and `/readyz`" + `; that, and ` + "`culvert reload`" + ` from this machine, which alone changes anything.
-` + "`/readyz`" + ` says 503 and why while the proxy shuts down, or where every backend has weight 0. The port asks for no password:
-whoever can reach it can read the metrics. Requests that a page in a browser could have caused are refused with 403: those
+It answers ` + "`/metrics`, `/livez`, `/readyz` and `/backends`" + `; ` + "`/readyz`" + ` says 503 and why while the proxy shuts down, or where every backend has weight 0.
+Whoever can reach it can read that. Requests that a page in a browser could have caused are refused with 403: those
 with a foreign ` + "`Origin`" + `, and, while it listens on a loopback address, those whose ` + "`Host`" + ` is neither an address nor
 ` + "`localhost`" + `. At most 32 connections are served at the same time.
+
+` + "`--admin unix:/path`" + ` has it at a Unix socket, which only the user of the proxy can connect to. A socket that a process has left behind is replaced; one at
+which somebody listens, and any other file, is not.
+
+What changes something is asked for by commands:
+
+| command | what it does |
+| --- | --- |
+%s
+All of them have ` + "`--admin ADDRESS`" + ` and ` + "`--admin-token-file FILE`" + `; those for backends ` + "`--json`, and `--group NAME`" + ` where several groups have a backend of that name. What they do to
+a backend holds until the proxy ends or the backend is no more, also over reloads. Exit status: 0 when it is done; 1 when nobody answers, or the proxy
+cannot do it now; 2 when it is refused, or there is no such backend.
+
+Without a token they work from this machine only. With ` + "`--admin-token-file`" + ` they ask for one, wherever they come from: a line of 16 to 512 characters in a file that
+others cannot read, such as ` + "`openssl rand -hex 32`" + ` makes it. It is read whenever it is asked for, so it can be replaced at any time. The port is plain HTTP:
+over a network, the token needs a tunnel of another kind around it.
+
+Programs send what the commands send: ` + "`POST /reload`" + `, or ` + "`POST /backends/drain`, `/backends/undrain` or `/backends/weight`" + ` with an object in JSON, or a form, of
+` + "`name`" + `, and ` + "`group`, `for` and `weight`" + ` as above; with ` + "`Authorization: Bearer TOKEN`" + `, or, where there is no token, with the header ` + "`Culvert-Admin: 1`" + `. Nothing is taken
+from the query. The answer is how the backend stands, as JSON, or one line of why not: 400, 404, 413 or 415 for what is wrong with it, 401 without a token, 403 with a
+wrong one or from elsewhere.
+
+    curl -H "Authorization: Bearer $(cat token)" -d name=10.0.0.1:80 -d for=10m http://127.0.0.1:9900/backends/drain
 `
 
 // flagsDocument returns the document.
@@ -167,7 +189,17 @@ func flagsDocument() string {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 	}
 	fmt.Fprintf(&b, docSpecs, specsTable())
-	fmt.Fprintf(&b, docEnding, demoDefaults(), demoFlag("tls").Help)
+	fmt.Fprintf(&b, docEnding, demoDefaults(), demoFlag("tls").Help, commandsTable())
+	return b.String()
+}
+
+// commandsTable lists the commands that ask a running proxy.
+func commandsTable() string {
+	var b strings.Builder
+	for _, command := range []string{settings.Reload, settings.BackendList, settings.BackendDrain, settings.BackendUndrain, settings.BackendWeight} {
+		lines := strings.Split(settings.HelpText(command), "\n")
+		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.TrimSuffix(lines[0], " [flags]"), strings.TrimSpace(lines[2]))
+	}
 	return b.String()
 }
 

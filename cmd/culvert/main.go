@@ -48,6 +48,8 @@ func run(args, environ []string) int {
 		return check(invocation)
 	case settings.Reload:
 		return askReload(invocation, os.Stdout, os.Stderr)
+	case settings.BackendList, settings.BackendDrain, settings.BackendUndrain, settings.BackendWeight:
+		return askBackend(invocation, os.Stdout, os.Stderr)
 	case settings.ConfigPrint:
 		return printConfig(invocation)
 	case settings.ConfigSchema:

@@ -184,7 +184,7 @@ func freeAddress(t *testing.T) netip.AddrPort {
 	return netip.MustParseAddrPort(listener.Addr().String())
 }
 
-// TestAdminGuard: A01 of the hostile inputs, as far as the port has no token.
+// TestAdminGuard: A01 of the hostile inputs, of whatever is asked for.
 func TestAdminGuard(t *testing.T) {
 	handler := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 	for _, c := range []struct {
@@ -223,7 +223,7 @@ func TestAdminGuard(t *testing.T) {
 
 // TestAdminConnectionsAreBounded: those over the bound are closed, and one that ends makes room.
 func TestAdminConnectionsAreBounded(t *testing.T) {
-	a, err := bindAdmin(netip.MustParseAddrPort("127.0.0.1:0"))
+	a, err := bindAdmin(anyPort)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +247,9 @@ func TestAdminConnectionsAreBounded(t *testing.T) {
 		_ = c.Close()
 	}
 }
+
+// anyPort is an admin port of this machine.
+var anyPort = settings.AdminAddress{Address: netip.MustParseAddrPort("127.0.0.1:0")}
 
 func dialAdmin(t *testing.T, a *adminServer) net.Conn {
 	t.Helper()
@@ -285,6 +288,17 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	log.Reset()
+	p.service.tokenFile = "t"
+	if p.warn(true); !strings.Contains(log.String(), "whoever is in between the token") {
+		t.Errorf("a token on the network: %s", log.String())
+	}
+	log.Reset()
+	p.admin = settings.AdminAddress{Path: "/run/culvert.sock"}
+	if p.warn(true); strings.Contains(log.String(), "admin port") {
+		t.Errorf("a Unix socket is open to nobody else: %s", log.String())
+	}
+	p.service.tokenFile = ""
+	log.Reset()
 	if p.warn(true); strings.Contains(log.String(), "weight 0") {
 		t.Errorf("told beside the file's own warning: %s", log.String())
 	}
@@ -293,6 +307,26 @@ func TestWarnings(t *testing.T) {
 	p.warn(false)
 	if log.Len() > 0 {
 		t.Errorf("warned without cause: %s", log.String())
+	}
+}
+
+// TestAGroupThatIsFoundIsNoneWithoutWeight: nobody knows yet what will be found.
+func TestAGroupThatIsFoundIsNoneWithoutWeight(t *testing.T) {
+	var log bytes.Buffer
+	p := &preparation{admin: settings.AdminAddress{Off: true}}
+	p.config.Groups = []proxy.GroupConfig{{Discovery: &proxy.Discovery{DNS: "app.internal", Port: 80}}}
+	p.config.Limits.Connections = 1
+	p.service.logs.errors = zerolog.New(&log)
+	if p.warn(false); strings.Contains(log.String(), "weight 0") {
+		t.Errorf("it says %s", log.String())
+	}
+	for want, d := range map[string]proxy.Discovery{
+		"at port 80 of the addresses of app.internal": *p.config.Groups[0].Discovery, "in servers.yaml": {File: "servers.yaml"},
+		"by the SRV records of _ws._tcp.app": {DNS: "_ws._tcp.app", SRV: true},
+	} {
+		if got := describeDiscovery(&d); got != want {
+			t.Errorf("found %s, want %s", got, want)
+		}
 	}
 }
 

@@ -132,7 +132,8 @@ func fixed(i *settings.Invocation) map[string]any {
 	l := &i.Settings.Limits
 	return map[string]any{
 		"loops": l.Loops, "read-buffer": l.ReadBuffer, "buffer-memory": l.BufferMemory, "splice-pipes": l.SplicePipes,
-		"notsent-lowat": l.NotsentLowat, "source": i.Sources, "backlog": i.Settings.Listeners.Backlog, "admin": i.Settings.Admin.Admin, "watch-config": i.WatchConfig,
+		"notsent-lowat": l.NotsentLowat, "source": i.Sources, "backlog": i.Settings.Listeners.Backlog, "admin": i.Settings.Admin.Admin,
+		"admin-token-file": i.Settings.Admin.AdminTokenFile, "watch-config": i.WatchConfig,
 		"tls-workers": i.Settings.TLS.TLSWorkers, "tls-handshakes-max": i.Settings.TLS.TLSHandshakesMax, "tls-ticket-keys": i.Settings.TLS.TLSTicketKeys,
 		"log-level": i.Settings.Logs.LogLevel, "log-format": i.Settings.Logs.LogFormat, "access-log": i.Settings.Logs.AccessLog,
 	}

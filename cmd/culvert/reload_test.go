@@ -176,7 +176,7 @@ func TestWhatCountsAtTheNextStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	changes := []string{
-		"access-log=off", "admin=off", "backlog=7", "buffer-memory=2MiB", "log-format=json", "log-level=warn", "loops=3",
+		"access-log=off", "admin=off", "admin-token-file=t", "backlog=7", "buffer-memory=2MiB", "log-format=json", "log-level=warn", "loops=3",
 		"notsent-lowat=4KiB", "read-buffer=8KiB", "source=192.0.2.1", "splice-pipes=2", "tls-handshakes-max=7",
 		"tls-ticket-keys=k", "tls-workers=3", "watch-config=true",
 	}
@@ -241,7 +241,7 @@ func TestAReloadIsNotAskedForUnderAName(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Host, request.Close = host, true
-		request.Header.Set(reloadHeader, "1")
+		request.Header.Set(adminHeader, "1")
 		answer, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)

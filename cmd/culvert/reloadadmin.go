@@ -8,40 +8,19 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
-	"os"
-	"time"
 
 	"culvert/cmd/internal/settings"
 )
 
-const (
-	// reloadPath is where the admin port is asked for a reload.
-	reloadPath = "/reload"
-	// reloadHeader must come with it: a page in a browser cannot send it without being asked first (CORS). The answer
-	// has it too, so that the command does not take another server's for it.
-	reloadHeader = "Culvert-Reload"
-	// reloadPatience is how long the command waits for the answer. Names may take resolveTimeout.
-	reloadPatience = resolveTimeout + 10*time.Second
-	// reloadAnswerBytes bounds the answer that the command reads.
-	reloadAnswerBytes = 8 << 20
-)
+// reloadPath is where the admin port is asked for a reload.
+const reloadPath = "/reload"
 
-// withReload adds the reload to what the admin port serves. Only this machine may ask for it.
-func withReload(next http.Handler, r *reloader) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", next)
-	mux.HandleFunc("POST "+reloadPath, func(w http.ResponseWriter, request *http.Request) {
-		peer, err := netip.ParseAddrPort(request.RemoteAddr)
-		// A Host that is a name is that of a page which hides our address behind it, also where all may read the port.
-		if err != nil || !peer.Addr().Unmap().IsLoopback() || !localHost(request.Host) || request.Header.Get(reloadHeader) == "" {
-			http.Error(w, "a reload is asked for from this machine, by culvert reload", http.StatusForbidden)
-			return
-		}
+// serveOn adds the reload to what the admin port serves.
+func (r *reloader) serveOn(mux *http.ServeMux, d *doorkeeper) {
+	mux.HandleFunc("POST "+reloadPath, d.acting(func(w http.ResponseWriter, request *http.Request) {
 		// Not the request's context: whoever asked may leave, the reload goes on.
 		report := r.reload(context.WithoutCancel(request.Context()), "admin")
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set(reloadHeader, "1")
+		w.Header().Set("Content-Type", jsonType)
 		switch {
 		case report.wrong:
 			w.WriteHeader(http.StatusUnprocessableEntity)
@@ -49,20 +28,20 @@ func withReload(next http.Handler, r *reloader) http.Handler {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		_ = json.NewEncoder(w).Encode(report)
-	})
-	return mux
+	}))
 }
 
 // askReload is the command reload: it asks a running proxy and says what came of it.
 func askReload(i *settings.Invocation, stdout, stderr io.Writer) int {
-	if i.Admin.Off {
-		_, _ = fmt.Fprintln(stderr, "culvert: --admin off: a reload is asked for at the admin port; give its address, or send the process a HUP")
-		return exitUsage
-	}
-	report, err := requestReload(i.Admin.Address)
+	client, err := clientFor(i)
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "culvert: %v\n", err)
-		return exitFailed
+		return exitUsage
+	}
+	report, status, err := client.reload()
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "culvert: %v\n", err)
+		return status
 	}
 	for _, line := range report.Warnings {
 		_, _ = fmt.Fprintf(stderr, "warning: %s\n", line)
@@ -84,45 +63,18 @@ func askReload(i *settings.Invocation, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// requestReload asks the admin port at an address.
-func requestReload(address netip.AddrPort) (*reloadReport, error) {
-	if address.Addr().IsUnspecified() {
-		address = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), address.Port())
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), reloadPatience)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address.String()+reloadPath, nil)
+// reload asks for one. Where the proxy refuses to begin with it, the exit status says what can help.
+func (c *adminClient) reload() (*reloadReport, int, error) {
+	answer, err := c.ask(http.MethodPost, reloadPath, nil)
 	if err != nil {
-		return nil, err
+		return nil, exitFailed, err
 	}
-	request.Header.Set(reloadHeader, "1")
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is this machine
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("nobody answers at the admin port %s, is the proxy running there (--admin)? %w", address, unwrapped(err))
+	if err := answer.refusal(); err != nil {
+		return nil, answer.exit(), err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, reloadAnswerBytes))
-	if err != nil {
-		return nil, err
+	report := &reloadReport{wrong: answer.status == http.StatusUnprocessableEntity}
+	if err := json.Unmarshal(answer.body, report); err != nil {
+		return nil, exitFailed, fmt.Errorf("the answer cannot be read: %w", err)
 	}
-	report := &reloadReport{wrong: answer.StatusCode == http.StatusUnprocessableEntity}
-	if err := json.Unmarshal(body, report); err != nil || answer.Header.Get(reloadHeader) == "" {
-		return nil, fmt.Errorf("the admin port %s answered with %s, not as Culvert does", address, answer.Status)
-	}
-	return report, nil
-}
-
-// unwrapped leaves out the address, which the reader has just been told.
-func unwrapped(err error) error {
-	for {
-		inner, ok := err.(interface{ Unwrap() error })
-		if !ok {
-			return err
-		}
-		if _, isErrno := err.(*os.SyscallError); isErrno {
-			return err
-		}
-		err = inner.Unwrap()
-	}
+	return report, exitOK, nil
 }

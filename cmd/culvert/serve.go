@@ -70,6 +70,7 @@ type preparation struct {
 // prepare sets up the process, and opens the logs but nothing else.
 func prepare(i *settings.Invocation, listeners []proxy.ListenerConfig, groups []proxy.GroupConfig) (*preparation, error) {
 	p := &preparation{admin: i.Settings.Admin.Admin}
+	p.service.tokenFile = string(i.Settings.Admin.AdminTokenFile)
 	p.admin.Address = reachable(p.admin.Address)
 	var err error
 	if p.service.logs, err = openLogs(&i.Settings.Logs); err != nil {

@@ -31,6 +31,8 @@ type service struct {
 	server *proxy.Server
 	admin  *adminServer // nil: off
 
+	tokenFile string // of the admin port; "": there is none
+
 	reloads *reloader // nil: there is nothing to read again
 }
 
@@ -45,7 +47,7 @@ func (s *service) start(config proxy.Config, admin settings.AdminAddress) error 
 		s.reloads.server = server
 	}
 	if !admin.Off {
-		if s.admin, err = bindAdmin(admin.Address); err != nil {
+		if s.admin, err = bindAdmin(admin); err != nil {
 			return err
 		}
 	}
@@ -63,10 +65,14 @@ func (s *service) start(config proxy.Config, admin settings.AdminAddress) error 
 
 // adminHandler is what the admin port serves.
 func (s *service) adminHandler() http.Handler {
-	if s.reloads == nil {
-		return s.server.Admin()
+	d := &doorkeeper{tokenFile: s.tokenFile, socket: s.admin.path != "", log: s.logs.errors}
+	mux := http.NewServeMux()
+	mux.Handle("/", s.server.Admin())
+	(&backendsAdmin{keeper: s.server, log: s.logs.errors}).serveOn(mux, d)
+	if s.reloads != nil {
+		s.reloads.serveOn(mux, d)
 	}
-	return withReload(s.server.Admin(), s.reloads)
+	return mux
 }
 
 // configure translates the settings for the proxy, with what is listened on and which groups there are.

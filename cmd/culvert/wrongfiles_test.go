@@ -10,19 +10,20 @@ import (
 	"testing"
 
 	"culvert/cmd/internal/configfile/configtest"
+	"culvert/cmd/internal/settings"
 )
 
 // TestWrongFilesStartAndChangeNothing: with none of them a proxy starts, and none of them changes one that runs. Each is
 // told in the same words: at the start, by the reload, and, see package configfile, by the check.
 func TestWrongFilesStartAndChangeNothing(t *testing.T) {
 	cases := configtest.Wrong(t, "../internal/configfile/testdata/wrong.txt")
-	if len(cases) < 80 {
+	if len(cases) < 180 {
 		t.Errorf("only %d wrong files", len(cases))
 	}
 	file := configuration(t, answers("first"))
 	p := start(t, nil, "--config", file)
 	p.wantAnswer("first")
-	admin := netip.MustParseAddrPort(p.admin())
+	client := &adminClient{address: settings.AdminAddress{Address: netip.MustParseAddrPort(p.admin())}}
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			if err := os.WriteFile(file, c.Text(), 0o600); err != nil {
@@ -33,7 +34,7 @@ func TestWrongFilesStartAndChangeNothing(t *testing.T) {
 			if r.status != exitUsage || r.stdout != "" || !sameLines(r.stderr, want) {
 				t.Errorf("exit status %d, stdout %q, it says\n%s\nand should say\n%s", r.status, r.stdout, r.stderr, want)
 			}
-			report, err := requestReload(admin)
+			report, _, err := client.reload()
 			if err != nil {
 				t.Fatal(err)
 			}
