@@ -67,7 +67,8 @@ The servers of a source come and go while the proxy runs, beside those of ` + "`
 and a file that cannot be read, change nothing.
 
 %s
-It has one of ` + "`dns`, `srv` and `file`" + `. A file is a list in YAML or JSON, of addresses, not names; where it is not there yet, the group begins without its servers:
+It has one of ` + "`dns`, `srv` and `file`" + `. A file is a list in YAML or JSON, of addresses, not names; where it is not there yet, the group begins without its servers. There are at most 16
+resolvers, and 10,000 servers in a file.
 
 ` + "```yaml" + `
 - 10.0.0.2:80

@@ -18,11 +18,12 @@ func (p *printer) group(g *Group) {
 	if g.Discovery != nil {
 		p.line(2, "discovery: %s", g.Discovery.text(p.path))
 	}
-	if len(g.Servers) == 0 {
+	switch {
+	case len(g.Servers) > 0:
+		p.line(2, "servers:")
+	case g.Discovery == nil:
 		p.line(2, "servers: []")
-		return
 	}
-	p.line(2, "servers:")
 	for i := range g.Servers {
 		p.server(&g.Servers[i])
 	}

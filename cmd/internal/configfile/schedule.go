@@ -1,8 +1,8 @@
 package configfile
 
 import (
-	"math"
 	"strconv"
+	"strings"
 	"sync"
 
 	"culvert/cmd/internal/settings"
@@ -37,7 +37,7 @@ var scheduleFields = sync.OnceValue(func() []field[proxy.Schedule] {
 func readLoadFactor(text string) (float64, error) {
 	factor, err := strconv.ParseFloat(text, 64)
 	switch {
-	case err != nil || math.IsNaN(factor):
+	case err != nil || strings.Trim(text, "0123456789.") != "": // no NaN, no exponent, no sign
 		return 0, errNoNumber
 	case factor != 0 && factor < 1:
 		return 0, errBelow
