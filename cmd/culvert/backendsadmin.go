@@ -89,7 +89,7 @@ func (b *backendsAdmin) serve(w http.ResponseWriter, r *http.Request, keys []str
 		http.Error(w, err.Error(), status)
 		return
 	}
-	if now, refused := b.find(at.Group, at.Name); refused == nil {
+	if now, refused := b.find(at.Group, o["name"]); refused == nil {
 		at = now
 	}
 	writeJSON(w, at)
@@ -111,15 +111,15 @@ func (b *backendsAdmin) drain(o order, at proxy.BackendStatus) error {
 			return &orderError{"for", text, err.Error(), settings.DrainLimits.Allowed()}
 		}
 	}
-	if err := b.keeper.DrainBackend(at.Group, at.Name, limit); err != nil {
+	if err := b.keeper.DrainBackend(at.Group, o["name"], limit); err != nil {
 		return err
 	}
 	b.tell(at).Dur("for", limit).Msg("a backend is drained")
 	return nil
 }
 
-func (b *backendsAdmin) undrain(_ order, at proxy.BackendStatus) error {
-	if err := b.keeper.UndrainBackend(at.Group, at.Name); err != nil {
+func (b *backendsAdmin) undrain(o order, at proxy.BackendStatus) error {
+	if err := b.keeper.UndrainBackend(at.Group, o["name"]); err != nil {
 		return err
 	}
 	b.tell(at).Msg("a backend is in use again")
@@ -131,7 +131,7 @@ func (b *backendsAdmin) weigh(o order, at proxy.BackendStatus) error {
 	if err != nil {
 		return &orderError{"weight", o["weight"], err.Error(), "0 to 100, or configured"}
 	}
-	if err := b.keeper.WeighBackend(at.Group, at.Name, int(weight)); err != nil {
+	if err := b.keeper.WeighBackend(at.Group, o["name"], int(weight)); err != nil {
 		return err
 	}
 	event := b.tell(at)
@@ -147,7 +147,7 @@ func (b *backendsAdmin) tell(at proxy.BackendStatus) *zerolog.Event {
 	return b.log.Info().Str("by", "admin").Str("group", at.Group).Str("backend", at.Name)
 }
 
-// find returns the backend of that name: of that group, or, for "", of the only one that has it.
+// find returns the backend of that name, or at that address: of that group, or, for "", of the only one that has it.
 func (b *backendsAdmin) find(group, name string) (proxy.BackendStatus, *refusal) {
 	var found []proxy.BackendStatus
 	var groups, names []string
@@ -155,14 +155,18 @@ func (b *backendsAdmin) find(group, name string) (proxy.BackendStatus, *refusal)
 		if group != "" && one.Group != group {
 			continue
 		}
-		if names = append(names, one.Name); one.Name == name {
-			found, groups = append(found, one), append(groups, one.Group)
+		names = append(names, one.Name, one.Address)
+		if one.Name == name || one.Address == name {
+			found = append(found, one)
+			if !slices.Contains(groups, one.Group) {
+				groups = append(groups, one.Group)
+			}
 		}
 	}
-	if len(found) == 1 {
+	if len(groups) == 1 {
 		return found[0], nil
 	}
-	if len(found) > 1 {
+	if len(groups) > 1 {
 		return proxy.BackendStatus{}, &refusal{http.StatusBadRequest, fmt.Sprintf("backend %s: several groups have one: %s; say which by group", settings.Shown(name), strings.Join(groups, ", "))}
 	}
 	where := ""

@@ -56,7 +56,7 @@ func (k *fakeKeeper) change(what, group, name string, change func(*proxy.Backend
 	}
 	k.done = append(k.done, what+" "+group+" "+name)
 	for n := range k.backends {
-		if b := &k.backends[n]; b.Group == group && b.Name == name {
+		if b := &k.backends[n]; b.Group == group && (b.Name == name || b.Address == name) {
 			change(b)
 			return nil
 		}
@@ -351,6 +351,7 @@ func TestBackendCommands(t *testing.T) {
 		{"weight 10.0.0.1:80 0 --group app", result{0, "10.0.0.1:80 of group app: serving, weight 0 (configured 1), 12 connections\n", ""}, "weight 0 app 10.0.0.1:80"},
 		{"weight 10.0.0.1:80 configured --group app", result{0, "10.0.0.1:80 of group app: serving, weight 1, 12 connections\n", ""}, "weight -1 app 10.0.0.1:80"},
 		{"drain 10.0.0.1:80", result{2, "", "culvert: refused: backend 10.0.0.1:80: several groups have one: app, chat; say which by group\n"}, ""},
+		{"drain 10.0.0.2:80", result{0, "app.internal:80 (10.0.0.2) of group app: draining, secondary, 3 waiting: connection refused, weight 2 at 40%, 0 connections\n", ""}, "drain for 0s app 10.0.0.2:80"},
 		{"undrain 10.0.0.9:80", result{2, "", "culvert: refused: backend 10.0.0.9:80: there is none of that name, did you mean 10.0.0.1:80?\n"}, ""},
 	} {
 		if got := runCommand(t, a, strings.Fields(c.args)...); got != c.want {

@@ -243,7 +243,6 @@ func TestDoubtsOfBalancing(t *testing.T) {
 		{listener + "groups: {a: {servers: [{address: a:1, drain: true}, \"a:2,weight=0\"]}}", "2:10: warning: group a: every server is drained, or has weight 0; its requests get 503"},
 		{listener + "groups: {a: {servers: [{address: a:1, drain: true}], discovery: {dns: a, port: 1}}}", ""},
 		{listener + "groups: {a: {servers: [a:1], schedule: rr, slow-start: 30s}}", "2:56: warning: slow-start: it has no effect with schedule: rr, to which all servers are equal"},
-		{listener + "groups: {a: {servers: [a:1], sticky: {same-site: none}}}", "2:50: warning: same-site: browsers take a cookie of SameSite=None by HTTPS only; say secure: true"},
 		{"listeners: [{address: \":80\", rules: [{redirect: https, schedule: rr, sticky: insert}, {path: /x, group: a}]}]\ngroups: {a: {servers: [a:1]}}",
 			"1:66: warning: schedule: it has no effect, since this rule asks no server\n1:78: warning: sticky: it has no effect, since this rule asks no server"},
 	} {

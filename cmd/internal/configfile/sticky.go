@@ -43,7 +43,7 @@ var stickyFields = sync.OnceValue(func() []field[Sticky] {
 			func(to *Sticky, word string) { to.Rewrite = word == cookieRewrite }, "insert", cookieRewrite),
 		rangeField("name", "1 to 200 letters, digits and signs of a token", textShape, "The cookie's name; `SERVERID`, if none is given. Required with `rewrite`.",
 			func(text string) (string, error) {
-				s, err := settings.Decode[settings.Sticky]("sticky", "insert:"+text)
+				s, err := settings.Decode[settings.Sticky]("sticky", "rewrite:"+text)
 				if err != nil {
 					reason, _ := settings.Reasons(err)
 					return "", errors.New(reason)
@@ -65,9 +65,9 @@ var stickyFields = sync.OnceValue(func() []field[Sticky] {
 // attributeFields are those of a cookie of ours.
 func attributeFields() []field[Sticky] {
 	return []field[Sticky]{
-		rangeField("domain", "a host's name", textShape, "The cookie's Domain; that of the page, if none is given.", func(text string) (string, error) {
-			if !settings.HostName(text) {
-				return "", errors.New("no host's name")
+		rangeField("domain", "a domain such as example.com", textShape, "The cookie's Domain; that of the page, if none is given.", func(text string) (string, error) {
+			if !settings.HostName(text) || strings.Contains(text, "_") || strings.HasSuffix(text, ".") {
+				return "", errors.New("no domain")
 			}
 			return text, nil
 		}, func(to *Sticky, domain string) { to.Domain = domain }),
@@ -131,9 +131,7 @@ func (r *reader) sticky(n *node) *Sticky {
 		return nil
 	}
 	if !s.Rewrite {
-		if s.SameSite == "None" && !s.Secure {
-			r.warn(values["same-site"].place, "same-site: browsers take a cookie of SameSite=None by HTTPS only; say secure: true")
-		}
+		r.checkCookie(s, values)
 		return s
 	}
 	s.HTTPOnly = false
@@ -146,6 +144,19 @@ func (r *reader) sticky(n *node) *Sticky {
 		}
 	}
 	return s
+}
+
+// checkCookie looks whether browsers would take a cookie of ours.
+func (r *reader) checkCookie(s *Sticky, values map[string]*node) {
+	if s.SameSite == "None" && !s.Secure {
+		r.fail(values["same-site"].place, "same-site: browsers take a cookie of SameSite=None with Secure only; say secure: true")
+	}
+	if settings.NeedsSecure(s.Name) && !s.Secure {
+		r.fail(values["name"].place, "name %s: browsers take a cookie of such a name with Secure only; say secure: true", s.Name)
+	}
+	if strings.HasPrefix(s.Name, "__Host-") && (s.Domain != "" || s.Path != "" && s.Path != "/") {
+		r.fail(values["name"].place, "name %s: browsers take a cookie of such a name for the whole of one host only, without domain and path", s.Name)
+	}
 }
 
 // text writes it as a file says it.

@@ -137,10 +137,17 @@ func decodeSticky(text string, _ *kong.Tag) (Sticky, error) {
 		return Sticky{Cookie: text}, nil
 	case text == "rewrite":
 		return Sticky{}, errors.New("the name of the backend's cookie is missing")
+	case named && cookie == "insert" && NeedsSecure(name):
+		return Sticky{}, errors.New("browsers take a cookie of such a name with the attribute Secure only, which a configuration file can ask for")
 	case named && (cookie == "insert" || cookie == "rewrite"):
 		return Sticky{cookie, name}, wrongToken(name)
 	}
 	return Sticky{}, errors.New("unknown")
+}
+
+// NeedsSecure reports whether browsers take a cookie of this name with the attribute Secure only (RFC 6265bis 4.1.3).
+func NeedsSecure(name string) bool {
+	return strings.HasPrefix(name, "__Secure-") || strings.HasPrefix(name, "__Host-")
 }
 
 func decodeCheckPath(text string, _ *kong.Tag) (CheckPath, error) {

@@ -33,6 +33,7 @@ var wrongBalancingLines = []struct{ args, want string }{
 	{someBackend + " --sticky rewrite", "--sticky rewrite: the name of the backend's cookie is missing; " + stickyAllowed},
 	{someBackend + " --sticky rewrite:", "--sticky rewrite:: a name is missing; " + stickyAllowed},
 	{someBackend + " --sticky insert:a=b", "--sticky insert:a=b: '=' cannot stand in a name; " + stickyAllowed},
+	{someBackend + " --sticky insert:__Host-lb", "--sticky insert:__Host-lb: browsers take a cookie of such a name with the attribute Secure only, which a configuration file can ask for; " + stickyAllowed},
 	{someBackend + " --sticky-lifetime 1h", "--sticky-lifetime 1h: there is no cookie without --sticky"},
 	{someBackend + " --sticky rewrite:sid --sticky-lifetime 1h", "--sticky-lifetime 1h: the backend's own cookie has the lifetime that it gives it"},
 	{someBackend + " --sticky insert --sticky-lifetime 25h", "--sticky-lifetime 25h: above the maximum; allowed: 0 (as long as the browser runs), or 1s to 24h"},

@@ -107,18 +107,18 @@ type backendList struct {
 }
 
 type backendDrain struct {
-	Name   string        `arg:"" placeholder:"NAME" help:"The backend, as culvert backend list names it."`
+	Name   string        `arg:"" placeholder:"NAME" help:"The backend, by its name or its address."`
 	For    time.Duration `default:"0" placeholder:"DURATION" min:"1s" max:"24h" zero:"as long as they live" help:"How long its tunnels may live on; then they are ended one by one."`
 	Choice backendChoice `embed:""`
 }
 
 type backendUndrain struct {
-	Name   string        `arg:"" placeholder:"NAME" help:"The backend, as culvert backend list names it."`
+	Name   string        `arg:"" placeholder:"NAME" help:"The backend, by its name or its address."`
 	Choice backendChoice `embed:""`
 }
 
 type backendWeight struct {
-	Name   string        `arg:"" placeholder:"NAME" help:"The backend, as culvert backend list names it."`
+	Name   string        `arg:"" placeholder:"NAME" help:"The backend, by its name or its address."`
 	Weight Weight        `arg:"" placeholder:"WEIGHT" allowed:"0 to 100, or configured" help:"Its share of new requests, or configured: that of the configuration."`
 	Choice backendChoice `embed:""`
 }
