@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dial goes on with a connection to b, which is counted: one that has served an ordinary exchange before, or a new one. An upgrade always
-// has a new one, for its 101 must not be open to doubt; so has a request whose connection begins with its client's name.
+// dial goes on with a connection to b, which is counted: one that has served an ordinary exchange before, or a new one. An
+// upgrade always has a new one, for its 101 must not be open to doubt; so has a request whose connection begins with its
+// client's name.
 func (x *exchange) dial(b *backend) {
 	h := x.shard
 	if x.upgrade || x.rule.group.config.SendProxy > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"culvert/engine"
@@ -69,7 +70,7 @@ func newInserter(c *Stickiness, keys *sticky.Keys, secure bool) (*sticky.Inserte
 	site := sticky.SameSiteDefault
 	if c.SameSite != "" {
 		var err error
-		if site, err = sticky.ParseSameSite(c.SameSite); err != nil {
+		if site, err = sticky.ParseSameSite(strings.ToLower(c.SameSite)); err != nil {
 			return nil, err
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"culvert/engine"
-	"culvert/proxy/proxytest"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -163,7 +162,7 @@ func (a *audience) notify(u Update) {
 func (a *audience) wants(name, warning string, endpoints ...string) Update {
 	a.t.Helper()
 	var last Update
-	proxytest.Eventually(a.t, fmt.Sprintf("%s is %v, with the warning %q", name, endpoints, warning), func() bool {
+	eventually(a.t, fmt.Sprintf("%s is %v, with the warning %q", name, endpoints, warning), func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		last = a.by[name]
@@ -202,7 +201,7 @@ func TestNSDFailureKeepsAndEmptinessIsConfirmed(t *testing.T) {
 	server := startNSD(t, "www 1 IN A 10.0.0.1")
 	heard := server.watch(nil, append(name80("www.app.test"), name80("www.broken.test")...)...)
 	heard.wants("www.app.test", "", "10.0.0.1:80 1/0")
-	proxytest.Eventually(t, "a zone that cannot be served is a failure", func() bool {
+	eventually(t, "a zone that cannot be served is a failure", func() bool {
 		heard.mu.Lock()
 		defer heard.mu.Unlock()
 		return strings.Contains(heard.by["www.broken.test"].Warning, "SERVFAIL") && !heard.by["www.broken.test"].Known

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"culvert/cmd/internal/settings"
+	"culvert/proxy/keyfile"
 )
 
 const (
@@ -69,6 +70,9 @@ func (f *File) inspectCookieKeys(s *Sticky) []finding {
 	one := namedFile{s.keyPlace, "key-file", s.KeyFile, f.path(s.KeyFile)}
 	if _, err := readSecret(one.path); err != nil {
 		return []finding{{one, err.Error(), false}}
+	}
+	if _, err := keyfile.Read(one.path); err != nil {
+		return findingsOf([]namedFile{one}, err, false)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func secrets(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	for name, text := range map[string]string{
-		"keys": "a key", "open": "a key", "empty": " \n", "token": strings.Repeat("t", minToken) + "\n", "short": strings.Repeat("t", minToken-1), "long": strings.Repeat("t", maxToken+1),
+		"keys": strings.Repeat("0a", 32), "open": "a key", "empty": " \n", "token": strings.Repeat("t", minToken) + "\n", "short": strings.Repeat("t", minToken-1), "long": strings.Repeat("t", maxToken+1),
 		"longest": strings.Repeat("t", maxToken), "blank": "a token with blanks", "list.yaml": "- 10.0.0.1:80\n- {address: \"[::1]:80\", weight: 0, secondary: true}\n", "list.json": "[\"10.0.0.1:80\"]",
 		"none.yaml": "[]", "name.yaml": "- 10.0.0.1:80\n- app.internal:80\n", "weight.yaml": "- {address: 10.0.0.1:80, weight: 101}", "bare.yaml": "- {weight: 1}", "map.yaml": "a: 1", "half.yaml": "- 10.0.0.1:80\n- {addr",
 		"key.yaml": "- {address: 10.0.0.1:80, wieght: 1}", "blank.yaml": "", "nested.yaml": "- [10.0.0.1:80]", "null.yaml": "-\n",
