@@ -11,6 +11,10 @@ const (
 	pushedBytes = 1 << 30
 	// residentGrowth is the most, in bytes, by which the proxy's memory may grow while it carries much more.
 	residentGrowth = 8 << 20
+	// securedGrowth is that over TLS.
+	securedGrowth = residentGrowth
+	// securedBytes is how much the integrity test carries over TLS, in bytes, at least.
+	securedBytes = 64 << 20
 	// largestMessage is the largest message, in bytes, that real libraries send.
 	largestMessage = 4 << 20
 	// stopsPerByte is how often a handshake stops at each of its bytes, in each way.

@@ -12,6 +12,11 @@ const (
 	pushedBytes = 128 << 20
 	// residentGrowth is the most, in bytes, by which the proxy's memory may grow while it carries much more.
 	residentGrowth = 64 << 20
+	// securedGrowth is that over TLS. The detector has pools forget a part of what they are given, and takes several times
+	// the memory for itself: what is left to be seen is that it is not many times what was carried.
+	securedGrowth = 512 << 20
+	// securedBytes is how much the integrity test carries over TLS, in bytes, at least.
+	securedBytes = 16 << 20
 	// largestMessage is the largest message, in bytes, that real libraries send.
 	largestMessage = 256 << 10
 	// stopsPerByte is how often a handshake stops at each of its bytes, in each way.

@@ -17,9 +17,8 @@ import (
 const (
 	// securedPushed is how much a producer tries to push over TLS at a consumer that stands still, in bytes.
 	securedPushed = 96 << 20
-	// securedTunnels is how many tunnels the integrity test has over TLS, and securedBytes what they carry at least.
+	// securedTunnels is how many tunnels the integrity test has over TLS.
 	securedTunnels = 60
-	securedBytes   = 64 << 20
 	// securedWide is wideEvery over TLS.
 	securedWide = 3
 )
