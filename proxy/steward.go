@@ -36,16 +36,15 @@ type crew struct {
 
 // mate is one member.
 type mate struct {
-	began    int64 // when its slow start did, Monotonic ns
-	was      health.State
-	status   health.Status
-	since    int64 // when the status became that
-	drained  int64 // when it began to be drained; 0: it is not
-	ending   bool  // its tunnels are being ended
-	pace     health.Pace
-	weight   int
-	share    int
-	maintain bool // of the present configuration
+	began   int64 // when its slow start did, Monotonic ns
+	was     health.State
+	status  health.Status
+	since   int64 // when the status became that
+	drained int64 // when it began to be drained; 0: it is not
+	ending  bool  // its tunnels are being ended
+	pace    health.Pace
+	weight  int
+	share   int
 }
 
 const (
