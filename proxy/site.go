@@ -141,7 +141,8 @@ func (b *siteBuilder) addGroups() error {
 				return fmt.Errorf("group %s: %w", c.Name, err)
 			}
 			g.members = append(g.members, member{
-				backend: server, id: server.identity + seen[server], weight: m.Weight, secondary: m.Secondary, most: int64(m.MaxConnections), drain: m.Drain, drainFor: int64(m.DrainFor),
+				backend: server, id: server.identity + seen[server], weight: m.Weight, priority: m.Priority,
+				most: int64(m.MaxConnections), drain: m.Drain, drainFor: int64(m.DrainFor),
 			})
 			seen[server]++
 		}

@@ -34,7 +34,7 @@ func newSecrets() []sticky.Secret {
 
 // stickiness compiles what a group, or a rule for it, wants; nil: nothing.
 func (b *siteBuilder) stickiness(c *Stickiness, group string) (*stickiness, error) {
-	if c == nil {
+	if c == nil || c.Off {
 		return nil, nil
 	}
 	secrets := b.secrets
@@ -66,6 +66,14 @@ func (b *siteBuilder) stickiness(c *Stickiness, group string) (*stickiness, erro
 	return s, nil
 }
 
+// reader returns what reads the cookies on a loop. Attributes, which differ by how the client has come, do not matter to it.
+func (s *stickiness) reader(loop int) sticky.Reader {
+	if s.rewrite != nil {
+		return s.rewrite[loop]
+	}
+	return s.insert[0][loop]
+}
+
 func newInserter(c *Stickiness, keys *sticky.Keys, secure bool) (*sticky.Inserter, error) {
 	site := sticky.SameSiteDefault
 	if c.SameSite != "" {
@@ -87,8 +95,8 @@ type stuck struct {
 	renew bool
 }
 
-// readCookies looks for the cookie that names the client's backend. In rewritten ones it is taken off: what the backend is
-// to get is in the shard's scratch then.
+// readCookies looks for the cookie that names the client's backend, and takes off what we put there: the Cookie lines that
+// the backend is to get instead are in the shard's scratch then.
 func (x *exchange) readCookies(head *http1.RequestHead) {
 	x.stuck, x.cookies = stuck{}, nil
 	s := x.rule.sticky
@@ -96,45 +104,32 @@ func (x *exchange) readCookies(head *http1.RequestHead) {
 		return
 	}
 	h := x.shard
-	if s.rewrite != nil {
-		x.takeTags(head, s.rewrite[h.index])
-		return
-	}
-	n := s.insert[0][h.index]
-	n.Begin()
-	for i := range head.Len() {
-		if f := head.At(i); f.ID == http1.FieldCookie {
-			if hit, ok := n.Read(f.Value, h.seconds()); ok {
-				x.stuck = stuck{hit.ID, true, hit.Renew}
-				return
-			}
-		}
-	}
-}
-
-// takeTags takes our tags off the backend's own cookie.
-func (x *exchange) takeTags(head *http1.RequestHead, w *sticky.Rewriter) {
-	h := x.shard
-	out, tagged := h.cookies[:0], false
-	w.Begin()
+	r := s.reader(h.index)
+	r.Begin()
+	out, ours := h.cookies[:0], false
 	for i := range head.Len() {
 		f := head.At(i)
 		if f.ID != http1.FieldCookie {
 			continue
 		}
+		begin := len(out)
 		out = append(out, "Cookie: "...)
-		line, hit, found := w.AppendRequest(out, f.Value)
+		value := len(out)
+		line, hit, found := r.AppendRequest(out, f.Value, h.seconds())
 		if !found {
 			line = append(out, f.Value...)
 		}
 		out = append(line, "\r\n"...)
-		if found && !tagged {
-			tagged = true
-			x.stuck = stuck{hit.ID, true, false}
+		if found && len(line) == value { // nothing else was in it
+			out = out[:begin]
+		}
+		ours = ours || found
+		if found && !hit.Expired && !x.stuck.valid {
+			x.stuck = stuck{hit.ID, true, hit.Renew}
 		}
 	}
 	h.cookies = out
-	if tagged {
+	if ours {
 		x.cookies = out
 	}
 }

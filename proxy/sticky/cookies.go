@@ -10,8 +10,19 @@ import (
 // MaxNameLength bounds the name of a cookie, in characters.
 const MaxNameLength = 200
 
-// pair is a cookie in a line: where its name and its value are, the latter without the quotation marks around it.
-type pair struct{ nameStart, nameEnd, start, end int }
+// Reader reads what says which backend a client had, and takes it off before the backend sees it. Owned by a loop.
+type Reader interface {
+	// Begin begins with another request.
+	Begin()
+	// AppendRequest takes the value of a Cookie line. If there are valid tokens of ours in it, it appends the line without
+	// them, which may leave nothing, and found is true, with what the first of them says that has not expired; else it
+	// appends nothing. Now is in seconds since 1970. It does not allocate where dst has room.
+	AppendRequest(dst, line []byte, now int64) (out []byte, hit Hit, found bool)
+}
+
+// pair is a cookie in a line: where it begins, where its name and its value are, the latter without the quotation marks
+// around it.
+type pair struct{ at, nameStart, nameEnd, start, end int }
 
 // nextPair returns the pair that begins at an offset of a line, and where the next one does; ok is false at the end. A
 // part without = is a pair without a name.
@@ -26,8 +37,9 @@ func nextPair(line []byte, at int) (p pair, next int, ok bool) {
 	next = end + 1
 	equals := bytes.IndexByte(line[at:end], '=')
 	if equals < 0 {
-		return pair{at, at, end, end}, next, true
+		return pair{at, at, at, end, end}, next, true
 	}
+	p.at = at
 	p.nameStart, p.nameEnd = trim(line, at, at+equals)
 	p.start, p.end = trim(line, at+equals+1, end)
 	if p.end-p.start >= 2 && line[p.start] == '"' && line[p.end-1] == '"' {

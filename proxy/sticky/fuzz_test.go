@@ -34,7 +34,7 @@ func FuzzCookieLine(f *testing.F) {
 		line = bytes.ReplaceAll(line, []byte("@"), []byte(valid))
 		before := bytes.Clone(line)
 		n.Begin()
-		hit, ok := n.Read(line, now)
+		hit, ok := readLine(n, line, now)
 		want := false
 		values := reference(string(line), DefaultName)
 		for _, value := range values {
@@ -69,14 +69,14 @@ func FuzzRewrite(f *testing.F) {
 		if answer, changed := w.AppendAnswer(nil, line, backend, now); changed {
 			w.Begin()
 			sent, _, _ := bytes.Cut(answer, []byte(";"))
-			got, hit, found := w.AppendRequest(nil, sent)
+			got, hit, found := w.AppendRequest(nil, sent, now)
 			want, _, _ := bytes.Cut(line, []byte(";"))
 			if !found || hit.ID != backend || !bytes.Equal(got, want) {
 				t.Fatalf("%q went to the client as %q and came back as %q, %v", line, answer, got, found)
 			}
 		}
 		w.Begin()
-		got, _, found := w.AppendRequest(nil, line)
+		got, _, found := w.AppendRequest(nil, line, now)
 		if found != (len(got) > 0) || found && (len(line)-len(got))%len(tag) != 0 {
 			t.Fatalf("%q becomes %q, %v", line, got, found)
 		}

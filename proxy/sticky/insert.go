@@ -1,6 +1,7 @@
 package sticky
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -136,18 +137,29 @@ func (n *Inserter) AppendSetCookie(dst []byte, id uint64, now int64) []byte {
 	return append(dst, n.after...)
 }
 
-// Read looks for the cookie in the value of a Cookie line; see Begin. The first valid one counts. Now is in seconds since
-// 1970. It does not allocate.
-func (n *Inserter) Read(line []byte, now int64) (Hit, bool) {
+// AppendRequest implements Reader. It takes off all tokens of ours, of any age, with the names before them: the backend
+// has no business with them. A cookie of the name that is none of ours, of another balancer perhaps, stays.
+func (n *Inserter) AppendRequest(dst, line []byte, now int64) (out []byte, hit Hit, found bool) {
+	start, copied := len(dst), 0 // of the line, up to here
+	hit.Expired = true
 	for p, next, more := nextPair(line, 0); more; p, next, more = nextPair(line, next) {
 		if !p.named(line, n.name) {
 			continue
 		}
-		hit, ok := n.open(line[p.start:p.end])
-		if age := now - hit.Issued; ok && age >= -clockSkew && age <= n.lifetime {
-			hit.Renew = age > n.lifetime/2
-			return hit, true
+		one, ok := n.open(line[p.start:p.end])
+		if !ok {
+			continue
 		}
+		found = true
+		if age := now - one.Issued; hit.Expired && age >= -clockSkew && age <= n.lifetime {
+			hit, hit.Renew = one, age > n.lifetime/2
+		}
+		dst = append(dst, line[copied:p.at]...)
+		copied = min(next, len(line))
 	}
-	return Hit{}, false
+	if !found {
+		return dst, Hit{}, false
+	}
+	dst = append(dst, line[copied:]...)
+	return append(dst[:start], bytes.TrimRight(bytes.TrimLeft(dst[start:], " \t"), "; \t")...), hit, true
 }

@@ -33,10 +33,9 @@ func (w *Rewriter) AppendAnswer(dst, line []byte, id uint64, now int64) (out []b
 	return append(dst, line[p.start:]...), true
 }
 
-// AppendRequest takes the value of a Cookie line; see Begin. If there are valid tags in it, it appends the line without
-// them, and found is true, with what the first of them says; else nothing. What looks like a tag and is not valid stays:
-// it is the backend's, or of a key that is gone. It does not allocate where dst has room.
-func (w *Rewriter) AppendRequest(dst, line []byte) (out []byte, hit Hit, found bool) {
+// AppendRequest implements Reader. It takes off tags, which hold as long as the backend's cookie does. What looks like a
+// tag and is not valid stays: it is the backend's, or of a key that is gone.
+func (w *Rewriter) AppendRequest(dst, line []byte, _ int64) (out []byte, hit Hit, found bool) {
 	copied := 0 // of the line, up to here
 	for p, next, more := nextPair(line, 0); more; p, next, more = nextPair(line, next) {
 		behind := p.start + TokenLength

@@ -54,7 +54,7 @@ func TestRewrittenAnswersAndRequests(t *testing.T) {
 		"":                                 "",
 	} {
 		w.Begin()
-		got, hit, found := w.AppendRequest([]byte("<"), []byte(line))
+		got, hit, found := w.AppendRequest([]byte("<"), []byte(line), now)
 		if string(got[1:]) != want || found != (want != "") {
 			t.Errorf("request %q becomes %q, %v, want %q", line, got, found, want)
 		}
@@ -71,7 +71,7 @@ func TestTheFirstValidTagCounts(t *testing.T) {
 	foreign, _ := other.AppendAnswer(nil, []byte("sid=3"), 3, now)
 	w.Begin()
 	line := string(foreign) + "; " + string(second) + "; " + string(first)
-	got, hit, found := w.AppendRequest(nil, []byte(line))
+	got, hit, found := w.AppendRequest(nil, []byte(line), now)
 	if want := string(foreign) + "; sid=2; sid=1"; string(got) != want || !found || hit.ID != 2 {
 		t.Errorf("%q becomes %q, %+v, %v", line, got, hit, found)
 	}

@@ -60,13 +60,19 @@ func token(t testing.TB, k *Keys, id uint64, at int64) string {
 	return value
 }
 
+// readLine returns what a line says of where its client belongs.
+func readLine(r Reader, line []byte, at int64) (Hit, bool) {
+	_, hit, found := r.AppendRequest(nil, line, at)
+	return hit, found && !hit.Expired
+}
+
 // read shows a request's Cookie lines to a new reader.
 func read(t testing.TB, c InsertConfig, k *Keys, at int64, lines ...string) (Hit, bool) {
 	t.Helper()
 	n := inserter(t, c, k)
 	n.Begin()
 	for _, line := range lines {
-		if hit, ok := n.Read([]byte(line), at); ok {
+		if hit, ok := readLine(n, []byte(line), at); ok {
 			return hit, true
 		}
 	}
@@ -205,7 +211,7 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 			if at := &changed[len("SERVERID=")+i]; *at != byte(c) {
 				*at = byte(c)
 				n.Begin()
-				if hit, ok := n.Read(changed, now); ok {
+				if hit, ok := readLine(n, changed, now); ok {
 					t.Fatalf("%q is accepted for %q: %+v", changed, mine, hit)
 				}
 			}
@@ -236,7 +242,7 @@ func TestWhichKeysAndContextsATokenIsOf(t *testing.T) {
 	}
 	w := rewriter(t, "SERVERID", keys(t, "1"))
 	w.Begin()
-	if _, _, found := w.AppendRequest(nil, []byte("SERVERID="+old+"~x")); found {
+	if _, _, found := w.AppendRequest(nil, []byte("SERVERID="+old+"~x"), now); found {
 		t.Error("the token of an inserted cookie is a tag")
 	}
 }
@@ -299,9 +305,33 @@ func TestARequestCostsABoundedNumberOfVerifications(t *testing.T) {
 		n.Begin()
 		line := strings.Repeat("SERVERID="+forged+"; ", junk) + "SERVERID=" + mine
 		for _, line := range []string{"SERVERID=another", line} {
-			if _, ok := n.Read([]byte(line), now); line != "SERVERID=another" && ok != (junk < candidates) {
+			if _, ok := readLine(n, []byte(line), now); line != "SERVERID=another" && ok != (junk < candidates) {
 				t.Errorf("behind %d forged ones: %v", junk, ok)
 			}
+		}
+	}
+}
+
+// TestABackendDoesNotSeeOurCookie: what is left of a line in which @ is a token of ours, ? an expired one and ! one of
+// another key.
+func TestABackendDoesNotSeeOurCookie(t *testing.T) {
+	k := keys(t, "1")
+	n := inserter(t, InsertConfig{Lifetime: 60}, k)
+	tokens := strings.NewReplacer("@", token(t, k, backend, now), "?", token(t, k, backend, now-61), "!", token(t, keys(t, "2"), backend, now))
+	for line, want := range map[string]string{
+		"SERVERID=@": "", "SERVERID=@; a=b": "a=b", "a=b; SERVERID=@": "a=b", "a=b; SERVERID=@; c=d": "a=b; c=d", "SERVERID=?": "",
+		"SERVERID=@; a; SERVERID=?": "a", "SERVERID=!; SERVERID=@": "SERVERID=!", "a=b;SERVERID=@;": "a=b", ` SERVERID="@" `: "", "serverid=@;SERVERID=@": "serverid=@",
+	} {
+		n.Begin()
+		got, hit, found := n.AppendRequest([]byte("Cookie: "), []byte(tokens.Replace(line)), now)
+		if want := "Cookie: " + tokens.Replace(want); string(got) != want || !found || hit.Expired != !strings.Contains(line, "@") {
+			t.Errorf("%q: %q, want %q, %+v, found: %v", line, got, want, hit, found)
+		}
+	}
+	for _, line := range []string{"", "a=b", "SERVERID", "SERVERID=!", "SERVERID=x; a=b"} {
+		n.Begin()
+		if got, hit, found := n.AppendRequest([]byte("Cookie: "), []byte(tokens.Replace(line)), now); string(got) != "Cookie: " || found {
+			t.Errorf("%q: %q, %+v", line, got, hit)
 		}
 	}
 }
@@ -329,10 +359,10 @@ func TestNothingIsAllocated(t *testing.T) {
 	tagged, _ := w.AppendAnswer(nil, set, backend, now)
 	buffer := make([]byte, 0, 1024)
 	for name, f := range map[string]func(){
-		"reading":          func() { n.Begin(); n.Read(line, now) },
+		"reading":          func() { n.Begin(); n.AppendRequest(buffer, line, now) },
 		"setting":          func() { n.AppendSetCookie(buffer, backend, now) },
 		"an answer":        func() { w.AppendAnswer(buffer, set, backend, now) },
-		"a request":        func() { w.Begin(); w.AppendRequest(buffer, tagged) },
+		"a request":        func() { w.Begin(); w.AppendRequest(buffer, tagged, now) },
 		"a cookie's value": func() { Value(line, "SERVERID") },
 	} {
 		if got := testing.AllocsPerRun(100, f); got != 0 {
@@ -389,10 +419,11 @@ func BenchmarkRead(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			n := inserter(b, InsertConfig{}, k)
 			line := []byte("theme=dark; session=0123456789abcdef; SERVERID=" + c.value)
+			buffer := make([]byte, 0, 1024)
 			b.ReportAllocs()
 			for b.Loop() {
 				n.Begin()
-				n.Read(line, now)
+				buffer, _, _ = n.AppendRequest(buffer[:0], line, now)
 			}
 		})
 	}

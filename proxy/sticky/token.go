@@ -32,6 +32,8 @@ type Hit struct {
 	ID uint64
 	// Issued is when it was made, in seconds since 1970.
 	Issued int64
+	// Expired says that an inserted cookie's lifetime is over: nobody is to be brought back by it.
+	Expired bool
 	// Renew says that half of an inserted cookie's lifetime is over.
 	Renew bool
 }
@@ -59,7 +61,7 @@ func newSealer(keys []key) *sealer {
 	return s
 }
 
-// Begin begins with another request.
+// Begin implements Reader.
 func (s *sealer) Begin() { s.left = candidates }
 
 // append makes a token at a time, in seconds since 1970.

@@ -252,13 +252,12 @@ func choiceFields() []field[Rule] {
 			},
 		},
 		{
-			key: "sticky", shape: stickyShape(), allowed: "insert, insert:NAME, rewrite:NAME" + orBalancing, help: "Brings clients back by a cookie, as for a group; the group's, if it is not given.",
+			key: "sticky", shape: stickyShape(), allowed: stickyAllowed(), help: "Brings clients back by a cookie, as for a group; the group's, if it is not given.",
 			read: func(r *reader, n *node, to *Rule) {
-				if n.kind == scalar && n.text == off {
-					r.wrong(n, n.text, "a rule has a cookie of its own or its group's; lead to a group without one", "")
-					return
-				}
 				to.Sticky = r.sticky(n)
+				if n.kind == scalar && n.text == off {
+					to.Sticky = &Sticky{place: n.place, Stickiness: proxy.Stickiness{Off: true}}
+				}
 			},
 		},
 	}

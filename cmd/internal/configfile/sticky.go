@@ -161,6 +161,9 @@ func (r *reader) checkCookie(s *Sticky, values map[string]*node) {
 
 // text writes it as a file says it.
 func (s *Sticky) text(path func(string) string) string {
+	if s.Off {
+		return off
+	}
 	keyFile := ""
 	if s.KeyFile != "" {
 		keyFile = ", key-file: " + quote(path(s.KeyFile))
