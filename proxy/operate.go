@@ -24,8 +24,9 @@ type BackendStatus struct {
 	Weight     int `json:"weight"`
 	Configured int `json:"configured_weight"`
 	// Share is the part of its weight that it has while it starts slowly, in percent.
-	Share     int  `json:"share_percent"`
-	Secondary bool `json:"secondary,omitempty"`
+	Share int `json:"share_percent"`
+	// Priority is that of BackendConfig: 0 of a primary, 1 of a secondary one.
+	Priority int `json:"priority,omitempty"`
 	// Status is serving, draining, weight-0, down or ejected; Reason is why it is down.
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
@@ -48,14 +49,14 @@ func (s *Server) Backends() []BackendStatus {
 			m := &g.members[i]
 			b := m.backend
 			status := BackendStatus{
-				Group: g.name, Name: b.name(), Address: b.where(), Configured: m.weight, Weight: m.weight, Secondary: m.secondary,
+				Group: g.name, Name: b.name(), Address: b.where(), Configured: m.weight, Weight: m.weight, Priority: int(m.priority),
 				Connections: b.active.Load(), Waiting: int(g.queue.waiting.Load()),
 			}
 			if known := c.mates[b]; known != nil {
 				status.Weight, status.Share, status.Status = known.weight, known.share, known.status.String()
 				status.Since = float64(now-known.since) / float64(time.Second)
 			}
-			if f := b.found.Load(); f != nil && f.state == health.Down {
+			if f := b.found.Load(); f != nil && status.Status == health.Failing.String() {
 				status.Reason = f.reason
 			}
 			all = append(all, status)
@@ -109,7 +110,7 @@ func (s *Server) order(group, name string, change func(*orders)) error {
 	if !found {
 		return ErrNoSuchBackend
 	}
-	s.steward.tend(current, engine.Monotonic())
+	s.steward.tend(engine.Monotonic())
 	s.steward.wake()
 	return nil
 }

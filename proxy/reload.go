@@ -88,10 +88,7 @@ func (s *Server) adopt(built *site) {
 			m.backend.queue.Store(g.queue)
 		}
 	}
-	s.steward.tend(built, engine.Monotonic()) // before anybody picks
-	s.site.Store(built)
-	s.steward.forget(built)
-	s.steward.wake()
+	s.steward.enter(built, engine.Monotonic())
 }
 
 // forgetBackends drops backends that are neither configured nor connected to. Only while no reload is under way.

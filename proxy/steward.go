@@ -90,15 +90,30 @@ func (w *steward) run() {
 		case <-timer.C:
 		}
 		now := engine.Monotonic()
-		next := w.tend(w.server.site.Load(), now)
+		next := w.tend(now)
 		timer.Reset(min(max(time.Duration(next-now), stewardShortest), stewardLongest))
 	}
 }
 
-// tend brings all groups of a site up to date, and returns when something changes by itself.
-func (w *steward) tend(s *site, now int64) (next int64) {
+// tend brings all groups of the present site up to date, and returns when something changes by itself.
+func (w *steward) tend(now int64) (next int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.settleAll(w.server.site.Load(), now)
+}
+
+// enter makes a site the present one: settled before anybody picks by it. In one step, for were the site before looked at
+// once more in between, what is known of members that only the new one has would be lost, and the other way around.
+func (w *steward) enter(s *site, now int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settleAll(s, now)
+	w.server.site.Store(s)
+	w.forget(s)
+	w.wake()
+}
+
+func (w *steward) settleAll(s *site, now int64) (next int64) {
 	next = health.Never
 	for _, g := range s.groups {
 		next = min(next, w.settle(s, g, now))
@@ -106,10 +121,8 @@ func (w *steward) tend(s *site, now int64) (next int64) {
 	return next
 }
 
-// forget drops what is known of groups and backends that a site does not have.
+// forget drops what is known of groups and backends that a site does not have. The lock is held.
 func (w *steward) forget(s *site) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for name, c := range w.crews {
 		g := s.group(name)
 		if g == nil {
@@ -194,10 +207,7 @@ func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, n
 			}
 			c.mates[b] = known
 		}
-		members[i] = health.Member{Weight: m.weight, Checks: b.state()}
-		if m.secondary {
-			members[i].Priority = 1
-		}
+		members[i] = health.Member{Weight: m.weight, Priority: m.priority, Checks: b.state()}
 		limit, draining := m.drainFor, m.drain
 		if o := b.orders.Load(); o != nil {
 			if o.drain {
