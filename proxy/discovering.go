@@ -22,6 +22,8 @@ const (
 	discoveryPatience = 2 * time.Second
 	// discoveryPeriod is the least time between two changes that are entered.
 	discoveryPeriod = 200 * time.Millisecond
+	// mostLevels bounds the priorities of a source that are told apart: of those beyond, all servers are asked last.
+	mostLevels = 16
 )
 
 // discoverer watches the sources of the present configuration. It has one goroutine, beside those of its watchers.
@@ -229,18 +231,41 @@ func (d *discoverer) withDiscovered(c Config) Config {
 			continue
 		}
 		servers := slices.Clone(g.Backends)
+		written := make(map[netip.AddrPort]bool, len(servers))
+		for i := range servers {
+			written[servers[i].Address] = true
+		}
+		level := levels(key.source.Kind, d.found[key].Set)
 		for _, e := range d.found[key].Set {
-			if slices.ContainsFunc(servers, func(b BackendConfig) bool { return b.Address == e.Address }) {
+			if written[e.Address] {
 				continue // what is written down goes before what is found
 			}
 			servers = append(servers, BackendConfig{
-				Name: e.Address.String(), Address: e.Address, Weight: e.Weight, Secondary: e.Priority > 0, TLS: g.Discovery.TLS,
+				Name: e.Address.String(), Address: e.Address, Weight: e.Weight, Priority: level(e.Priority), TLS: g.Discovery.TLS,
 				MaxConnections: g.Discovery.MaxConnections,
 			})
 		}
 		g.Backends = servers
 	}
 	return c
+}
+
+// levels returns what a priority means for a group. Those of SRV records are any numbers, of which only the order counts:
+// the first is that of primary servers. Those of a file are ours.
+func levels(kind discovery.Kind, found discovery.Set) func(uint16) uint16 {
+	if kind != discovery.Services {
+		return func(priority uint16) uint16 { return priority }
+	}
+	var order []uint16
+	for _, e := range found {
+		order = append(order, e.Priority)
+	}
+	slices.Sort(order)
+	order = slices.Compact(order)
+	return func(priority uint16) uint16 {
+		rank, _ := slices.BinarySearch(order, priority)
+		return uint16(min(rank, mostLevels-1))
+	}
 }
 
 // rediscover enters the present configuration with what is discovered now.

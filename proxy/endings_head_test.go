@@ -109,7 +109,7 @@ func (e *ending) dialing(request string, change func(*proxy.Config), addresses .
 			c.Groups[0].Backends = append(c.Groups[0].Backends, proxy.BackendConfig{Name: address.String(), Address: address, Weight: 1})
 		}
 		for _, b := range own {
-			b.Secondary = true // tried behind the others: whom a retry goes to is not said otherwise
+			b.Priority = 1 // tried behind the others: whom a retry goes to is not said otherwise
 			c.Groups[0].Backends = append(c.Groups[0].Backends, b)
 		}
 		if change != nil {

@@ -27,13 +27,13 @@ type group struct {
 
 // member is a backend in a group.
 type member struct {
-	backend   *backend
-	id        uint64 // its identity; of a backend that is there twice, another one
-	weight    int
-	most      int64 // connections of all loops; 0: no bound
-	secondary bool
-	drain     bool
-	drainFor  int64 // nanoseconds; 0: for ever
+	backend  *backend
+	id       uint64 // its identity; of a backend that is there twice, another one
+	weight   int
+	most     int64 // connections of all loops; 0: no bound
+	priority uint16
+	drain    bool
+	drainFor int64 // nanoseconds; 0: for ever
 }
 
 // standing is how the members of a group stand, in their order. Immutable.
@@ -117,7 +117,9 @@ func (l *lineup) next(r *balance.Request) (int, bool) {
 	return 0, false
 }
 
-// arrange makes the schedulers anew for members that stand like this. before is who had the turns so far; nil: nobody.
+// arrange makes the schedulers anew for members that stand like this: one for each priority that can serve. Where nobody
+// can there is none, and requests get 503 at once: no "panic mode" tries members that are down all the same, for a check
+// says more than the hope that it is wrong. before is who had the turns so far; nil: nobody.
 func (g *group) arrange(l *lineup, now []health.Member, before *lineup) {
 	var old []balance.Scheduler
 	if before != nil {

@@ -71,6 +71,8 @@ type HashKey struct {
 
 // Stickiness brings clients back to the server that they had, by a cookie. No answer of class 4xx sets one; a 101 does.
 type Stickiness struct {
+	// Off has nobody brought back: in a rule, other than its group says.
+	Off bool
 	// Rewrite marks the server's own cookie of this name instead of adding one; its lifetime and attributes are the
 	// server's. False: a cookie of our own is inserted.
 	Rewrite bool
@@ -126,8 +128,9 @@ type BackendConfig struct {
 	// Drain takes it out of use: no new requests, its tunnels live on, for DrainFor at most. 0: for ever.
 	Drain    bool
 	DrainFor time.Duration
-	// Secondary servers are asked only where no primary one takes requests, or all that were tried failed.
-	Secondary bool
+	// Priority says who is asked first: servers of a higher number only where no other takes requests, or all that were
+	// tried failed or have as many connections as they may. A primary server has 0, a secondary one 1.
+	Priority uint16
 }
 
 // BackendTLS is how a server is spoken to by HTTPS.

@@ -356,7 +356,7 @@ func TestPooledConnectionsToARemovedBackendAreClosed(t *testing.T) {
 func TestSecondariesWaitForTheirTurn(t *testing.T) {
 	p, backends := named(t, func(c *proxy.Config) {
 		c.Groups[0].Backends = append(c.Groups[0].Backends[:1:1], c.Groups[1].Backends[0])
-		c.Groups[0].Backends[1].Secondary, c.Groups[0].Backends[1].Weight = true, 100
+		c.Groups[0].Backends[1].Priority, c.Groups[0].Backends[1].Weight = 1, 100
 	}, "primary", "secondary")
 	client := p.Dial(t)
 	for range 5 {

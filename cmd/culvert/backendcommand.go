@@ -121,8 +121,11 @@ func weightOf(b *proxy.BackendStatus) string {
 // statusOf tells how it stands, and why.
 func statusOf(b *proxy.BackendStatus) string {
 	parts := []string{b.Status}
-	if b.Secondary {
+	switch {
+	case b.Priority == 1:
 		parts = append(parts, "secondary")
+	case b.Priority > 1:
+		parts = append(parts, "priority "+strconv.Itoa(b.Priority))
 	}
 	if b.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting", b.Waiting))

@@ -35,7 +35,7 @@ type fakeKeeper struct {
 func newFakeKeeper() *fakeKeeper {
 	return &fakeKeeper{backends: []proxy.BackendStatus{
 		{Group: "app", Name: "10.0.0.1:80", Address: "10.0.0.1:80", Weight: 1, Configured: 1, Share: 100, Status: "serving", Since: 3661.7, Connections: 12},
-		{Group: "app", Name: "app.internal:80 (10.0.0.2)", Address: "10.0.0.2:80", Weight: 2, Configured: 2, Share: 40, Status: "failing", Reason: "connection refused", Since: 5, Secondary: true, Waiting: 3},
+		{Group: "app", Name: "app.internal:80 (10.0.0.2)", Address: "10.0.0.2:80", Weight: 2, Configured: 2, Share: 40, Status: "failing", Reason: "connection refused", Since: 5, Priority: 1, Waiting: 3},
 		{Group: "chat", Name: "10.0.0.1:80", Address: "10.0.0.1:80", Weight: 0, Configured: 5, Share: 100, Status: "resting"},
 		{Group: "chat", Name: "unix:/run/a.sock", Address: "unix:/run/a.sock", Weight: 1, Configured: 1, Share: 100, Status: "serving", Connections: 1},
 	}}

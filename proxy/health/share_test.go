@@ -76,31 +76,6 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-func TestWeights(t *testing.T) {
-	for name, c := range map[string]struct {
-		members []Member
-		want    []int // nil: there is nothing to try
-	}{
-		"no members":          {nil, nil},
-		"as configured":       {[]Member{{Weight: 2, Share: 100}, {Weight: 6, Share: 100}}, []int{1, 3}},
-		"one that is new":     {[]Member{{Weight: 1, Share: 100}, {Weight: 1, Share: 10}}, []int{10, 1}},
-		"all are new":         {[]Member{{Weight: 1, Share: 10}, {Weight: 2, Share: 10}}, []int{1, 2}},
-		"one is down":         {[]Member{{Weight: 1, Share: 100}, {Weight: 1, Share: 100, Checks: Down}}, []int{1, 0}},
-		"weights of 0":        {[]Member{{Share: 100}, {Share: 100}}, nil},
-		"all down or ejected": {[]Member{{Weight: 1, Checks: Down}, {Weight: 1, Ejected: true}}, nil},
-		"all draining":        {[]Member{{Weight: 1, Draining: true}}, nil},
-		"secondaries wait":    {[]Member{{Weight: 5, Priority: 1, Share: 100}, {Weight: 1, Share: 100}}, []int{0, 1}},
-		"secondaries serve":   {[]Member{{Weight: 5, Priority: 1, Share: 100}, {Weight: 1, Checks: Down, Share: 100}}, []int{1, 0}},
-		"three priorities": {[]Member{{Weight: 5, Priority: 30, Share: 100}, {Weight: 3, Priority: 20, Share: 100},
-			{Weight: 1, Priority: 10, Ejected: true}, {Weight: 6, Priority: 20, Share: 50}}, []int{0, 1, 0, 1}},
-		"nothing is no share": {[]Member{{Weight: 1}, {Weight: 1, Share: 100}}, []int{1, 100}},
-	} {
-		if got := Weights(c.members); !slices.Equal(got, c.want) || (got == nil) != (c.want == nil) {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-	}
-}
-
 func TestAPaceIsKept(t *testing.T) {
 	for _, perSecond := range []int{1, 3, 10, 1000, MaxPace} {
 		for _, turn := range []int64{millisecond, 50 * millisecond, 700 * millisecond} {

@@ -132,7 +132,10 @@ func (f *File) GroupConfigs(resolve Resolver) ([]proxy.GroupConfig, error) {
 			s := &g.Servers[j]
 			overTLS := f.backendTLS(g, s)
 			for _, backend := range resolved[0] {
-				backend.Secondary, backend.TLS = s.Secondary, overTLS
+				backend.TLS = overTLS
+				if s.Secondary {
+					backend.Priority = 1
+				}
 				backend.MaxConnections, backend.Drain, backend.DrainFor = s.MaxConnections, s.Drain, s.DrainFor
 				configs[i].Backends = append(configs[i].Backends, backend)
 			}

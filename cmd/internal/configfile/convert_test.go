@@ -121,7 +121,7 @@ func TestGroupsAreResolvedTogether(t *testing.T) {
 	got, err := f.GroupConfigs(resolve)
 	want := []proxy.GroupConfig{
 		{Name: "app", SendProxy: 2, Backends: []proxy.BackendConfig{
-			{Name: "10.0.0.1:9000", Weight: 1}, {Name: "app.internal:80", Weight: 5, Secondary: true}, {Name: "app.internal:80", Weight: 5, Secondary: true}, {Name: "unix:/run/a.sock", Path: "/run/a.sock"},
+			{Name: "10.0.0.1:9000", Weight: 1}, {Name: "app.internal:80", Weight: 5, Priority: 1}, {Name: "app.internal:80", Weight: 5, Priority: 1}, {Name: "unix:/run/a.sock", Path: "/run/a.sock"},
 		}},
 		{Name: "chat", Backends: []proxy.BackendConfig{{Name: "[::1]:1", Weight: 1}}},
 		{Name: "tls", Backends: []proxy.BackendConfig{
