@@ -16,6 +16,7 @@ import (
 	"culvert/proxy"
 	"culvert/proxy/health"
 	"culvert/proxy/proxytest"
+	"culvert/proxy/route"
 )
 
 // site is a backend that answers by its name, and whose checks can be made to fail.
@@ -260,4 +261,53 @@ func TestServersComeFromAFile(t *testing.T) {
 	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
 		t.Errorf("without servers the answer is %q", head)
 	}
+}
+
+// TestOurCookieIsNotForTheBackend, which sees the other cookies only; and a rule may do without its group's stickiness.
+func TestOurCookieIsNotForTheBackend(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
+		c.Groups[0].Sticky = &proxy.Stickiness{Lifetime: time.Hour}
+		c.Listeners[0].Rules = []proxy.RuleConfig{{Match: route.Match{Path: "/free"}, Group: proxy.DefaultGroup, Sticky: &proxy.Stickiness{Off: true}}}
+	}})
+	exchange := func(path, cookies string) (answer, request string) {
+		client := p.Dial(t)
+		client.Send("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + cookies + "\r\n")
+		backend := b.Accept()
+		request = backend.ReadHead()
+		backend.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		return client.ReadHead(), request
+	}
+	answer, _ := exchange("/", "")
+	_, rest, _ := strings.Cut(answer, "Set-Cookie: ")
+	cookie, _, found := strings.Cut(rest, ";")
+	if !found {
+		t.Fatalf("no cookie in %q", answer)
+	}
+	for _, c := range []struct{ sent, want string }{
+		{"Cookie: " + cookie + "\r\n", ""},
+		{"Cookie: a=b; " + cookie + "; c=d\r\nCookie: e\r\n", "Cookie: a=b; c=d\r\nCookie: e\r\n"},
+		{"Cookie: e\r\nCookie: " + cookie + "\r\n", "Cookie: e\r\n"},
+	} {
+		answer, request := exchange("/", c.sent)
+		if strings.Contains(answer, "Set-Cookie") || strings.Contains(request, "SERVERID") || !strings.Contains(request, c.want) || strings.Count(request, "Cookie:") != strings.Count(c.want, "Cookie:") {
+			t.Errorf("of %q the backend sees %q; the answer is %q", c.sent, request, answer)
+		}
+	}
+	if answer, request := exchange("/free", "Cookie: "+cookie+"\r\n"); strings.Contains(answer, "Set-Cookie") || !strings.Contains(request, cookie) {
+		t.Errorf("without stickiness the backend sees %q; the answer is %q", request, answer)
+	}
+}
+
+// TestACheckEndsWithoutAReset: a backend whose answer has a body sees its connection end in order.
+func TestACheckEndsWithoutAReset(t *testing.T) {
+	b := proxytest.NewBackend(t)
+	settings := health.DefaultSettings()
+	settings.Method = "GET"
+	proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) { c.Groups[0].Check = &settings }})
+	check := b.Accept()
+	check.ReadHead()
+	check.Send("HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + strings.Repeat("x", 10_000))
+	check.WantEOF()
+	check.Close()
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/rand"
+	"time"
 
 	"culvert/engine"
 	"culvert/proxy/health"
@@ -28,6 +29,9 @@ type check struct {
 	out      []byte            // what the socket has not taken yet
 	state    checkState
 }
+
+// checkLinger bounds how long the connection of a check is read after it.
+const checkLinger = time.Second
 
 type checkState uint8
 
@@ -107,12 +111,17 @@ func (c *check) stop() {
 	c.shard.server.steward.wake()
 }
 
-// release closes the connection of the check under way, if there is one.
+// release leaves the connection of the check under way, if there is one. Where an answer has come its rest may follow yet,
+// and a close with unread input would have the backend see a reset for each check.
 func (c *check) release() {
-	if c.conn != nil {
+	switch {
+	case c.conn == nil:
+	case c.state == checkTalking:
+		c.conn.Linger(nil, engine.LingerLimits{Nanos: int64(checkLinger)})
+	default:
 		c.conn.Close()
-		c.conn = nil
 	}
+	c.conn = nil
 	c.out = nil
 	c.state = checkWaiting
 }
