@@ -38,7 +38,7 @@ var discoveryFields = sync.OnceValue(func() []field[Discovery] {
 	return append([]field[Discovery]{
 		rangeField("dns", "a name such as app.internal", textShape, "The addresses of this name are servers.", readDiscoveryName,
 			func(to *Discovery, name string) { to.DNS, to.SRV = name, false }),
-		rangeField("srv", "a name such as _http._tcp.app.internal", textShape, "The SRV records of this name say addresses, ports, weights and which servers are secondary.", readDiscoveryName,
+		rangeField("srv", "a name such as _http._tcp.app.internal", textShape, "The SRV records of this name say addresses, ports, weights, and by their priorities who is asked only where others cannot be.", readDiscoveryName,
 			func(to *Discovery, name string) { to.DNS, to.SRV = name, true }),
 		{
 			key: "file", shape: textShape, allowed: listAllowed, help: "A list of servers, see below, which is looked at every second.",
@@ -61,6 +61,7 @@ var discoveryFields = sync.OnceValue(func() []field[Discovery] {
 		},
 		rangeField("port", portAllowed, countShape(1, 65535), "The port of the addresses that `dns` has. Required with it.", readPort, func(to *Discovery, port uint16) { to.Port = port }),
 		countField("weight", settings.Range{Min: "0", Max: strconv.Itoa(settings.MaxWeight)}, "The weight of each server that `dns` has; 1, if none is given.", func(to *Discovery, n int) { to.Weight = n }),
+		flagField("max-connections", "max-connections-per-backend", "Connections to each server, tunnels included; 0, if not given.", func(to *Discovery, n int) { to.MaxConnections = n }),
 		{
 			key: "https", shape: booleanShape, allowed: "true, false", help: "Speak to them by HTTPS, as the group's `tls` says; `false`, if not given.",
 			read: func(r *reader, n *node, to *Discovery) {
@@ -189,6 +190,9 @@ func (d *Discovery) text(path func(string) string) string {
 	default:
 		parts = append(parts, "dns: "+quote(d.DNS), fmt.Sprintf("port: %d, weight: %d", d.Port, d.Weight))
 	}
+	if d.MaxConnections > 0 {
+		parts = append(parts, fmt.Sprintf("max-connections: %d", d.MaxConnections))
+	}
 	if d.HTTPS {
 		parts = append(parts, "https: true")
 	}
@@ -211,8 +215,8 @@ func (d *Discovery) text(path func(string) string) string {
 }
 
 // discoveryOf translates the source that flags name; nil: none.
-func discoveryOf(s settings.Discover) *Discovery {
-	d := &Discovery{}
+func discoveryOf(b *settings.Balancing) *Discovery {
+	d, s := &Discovery{}, b.Discover
 	switch s.Kind {
 	case "":
 		return nil
@@ -223,6 +227,6 @@ func discoveryOf(s settings.Discover) *Discovery {
 	default:
 		d.DNS, d.Port = s.Name, s.Port
 	}
-	d.Weight = 1
+	d.Weight, d.MaxConnections = 1, b.MaxConnectionsPerBackend
 	return d
 }

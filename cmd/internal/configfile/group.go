@@ -196,7 +196,8 @@ func (r *reader) checkGroup(g *Group, at place, values map[string]*node) {
 	case servers.kind == list && len(servers.items) == 0:
 		r.fail(servers.place, "servers: an empty list; a group has at least one server")
 	}
-	if queue := values["queue"]; queue != nil && g.Queue > 0 && !slices.ContainsFunc(g.Servers, func(s Server) bool { return s.MaxConnections > 0 }) {
+	bounded := slices.ContainsFunc(g.Servers, func(s Server) bool { return s.MaxConnections > 0 }) || g.Discovery != nil && g.Discovery.MaxConnections > 0
+	if queue := values["queue"]; queue != nil && g.Queue > 0 && !bounded {
 		r.fail(queue.place, "queue: no request waits, since no server has max-connections")
 	}
 	if timeout := values["queue-timeout"]; timeout != nil && g.Queue == 0 && values["queue"] == nil {

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
-	"sync"
+	"strings"
 
-	"culvert/cmd/internal/settings"
+	"culvert/proxy/discovery"
 	"culvert/proxy/keyfile"
 )
 
@@ -88,56 +87,10 @@ func (f *File) inspectList(d *Discovery) []finding {
 	}
 	data, err := readBounded(one.path, MaxFileBytes)
 	if err == nil {
-		err = wrongList(data)
+		_, err = discovery.ParseFile(data, "")
 	}
 	if err != nil {
-		return []finding{{one, err.Error(), false}}
-	}
-	return nil
-}
-
-// listed is a server in such a list, which has addresses only: there is nobody to look a name up.
-type listed struct{}
-
-var listedFields = sync.OnceValue(func() []field[listed] {
-	return []field[listed]{
-		{key: "address", read: func(r *reader, n *node, _ *listed) { r.listedAddress(n) }},
-		countField("weight", settings.Range{Min: "0", Max: fmt.Sprint(settings.MaxWeight)}, "", func(*listed, int) {}),
-		booleanField("secondary", "", func(*listed, bool) {}),
-	}
-})
-
-func (r *reader) listedAddress(n *node) {
-	if text, ok := r.text(n); ok {
-		if address, err := netip.ParseAddrPort(text); err != nil || address.Port() == 0 {
-			r.wrong(n, text, "no address with a port", "such as 10.0.0.1:80 or \"[2001:db8::1]:80\"")
-		}
-	}
-}
-
-// wrongList says what is first wrong with the text of such a list; nil: nothing.
-func wrongList(data []byte) error {
-	r := &reader{known: allKeys()}
-	body := r.document(data)
-	switch {
-	case len(r.problems) > 0:
-	case body == nil || body.kind != list:
-		return errors.New("not a list of servers; one without any is written []")
-	case len(body.items) > MaxServers:
-		return fmt.Errorf("%d servers, at most %d are allowed", len(body.items), MaxServers)
-	default:
-		body.key = "server"
-		for _, item := range body.items {
-			if item.key = "server"; item.kind != mapping {
-				r.listedAddress(item)
-			} else if values, _ := readMapping(r, item, listedFields(), &listed{}); values["address"] == nil {
-				r.fail(item.place, "a server without address")
-			}
-		}
-	}
-	if problems := r.problems.sorted(); len(problems) > 0 {
-		first := problems[0]
-		return fmt.Errorf("%d:%d: %s", first.Line, first.Column, first.Message)
+		return []finding{{one, strings.TrimLeft(err.Error(), ": "), false}}
 	}
 	return nil
 }

@@ -52,15 +52,15 @@ func TestOtherFilesAreRead(t *testing.T) {
 		{"admin: {admin-token-file: off}", ""},
 		{list("list.yaml"), ""}, {list("list.json"), ""}, {list("none.yaml"), ""},
 		{list("later.yaml"), "2:32: warning: file later.yaml: there is no such file yet"},
-		{list("name.yaml"), "2:32: file name.yaml: 2:3: server app.internal:80: no address with a port; allowed: such as 10.0.0.1:80 or \"[2001:db8::1]:80\""},
-		{list("weight.yaml"), "2:32: file weight.yaml: 1:34: weight 101: above the maximum; allowed: 0 to 100"},
-		{list("bare.yaml"), "2:32: file bare.yaml: 1:3: a server without address"},
-		{list("key.yaml"), "2:32: file key.yaml: 1:26: unknown key wieght, did you mean weight?"},
-		{list("map.yaml"), "2:32: file map.yaml: not a list of servers; one without any is written []"},
-		{list("blank.yaml"), "2:32: file blank.yaml: not a list of servers; one without any is written []"},
-		{list("half.yaml"), "2:32: file half.yaml: 2:4: not YAML: a bracket is opened here and not closed"},
-		{list("nested.yaml"), "2:32: file nested.yaml: 1:3: server: a list stands here, and must be a single value"},
-		{list("null.yaml"), "2:32: file null.yaml: 1:3: server: a value is missing"},
+		{list("name.yaml"), "2:32: file name.yaml: 2:3: \"app.internal:80\" is no address with a port, such as 10.0.0.1:80 or \"[::1]:80\""},
+		{list("weight.yaml"), "2:32: file weight.yaml: 1:34: weight \"101\": allowed are 0 to 100"},
+		{list("bare.yaml"), "2:32: file bare.yaml: 1:3: a backend without address"},
+		{list("key.yaml"), "2:32: file key.yaml: 1:26: wieght: unknown; a backend has address, weight and secondary"},
+		{list("map.yaml"), "2:32: file map.yaml: 1:2: the file is no list; each line of one begins with \"- \""},
+		{list("blank.yaml"), "2:32: file blank.yaml: the file is empty; a list without backends is written []"},
+		{list("half.yaml"), "2:32: file half.yaml: 2:4: not YAML: could not find flow map content"},
+		{list("nested.yaml"), "2:32: file nested.yaml: 1:3: an address with its port belongs here, such as 10.0.0.1:80"},
+		{list("null.yaml"), "2:32: file null.yaml: 1:3: an address with its port belongs here, such as 10.0.0.1:80"},
 	} {
 		if err := os.WriteFile(config, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestOtherFilesOfFlagsAreRead(t *testing.T) {
 		{"--sticky insert --sticky-key-file " + in("keys") + " --admin-token-file " + in("token") + " --discover file://" + in("list.yaml"), ""},
 		{"--sticky insert --sticky-key-file " + in("empty"), "culvert: --sticky-key-file " + in("empty") + ": the file is empty"},
 		{"--admin-token-file " + in("blank.yaml"), "culvert: --admin-token-file " + in("blank.yaml") + ": the file is empty"},
-		{"--discover file://" + in("map.yaml"), "culvert: --discover " + in("map.yaml") + ": not a list of servers; one without any is written []"},
+		{"--discover file://" + in("map.yaml"), "culvert: --discover " + in("map.yaml") + ": 1:2: the file is no list; each line of one begins with \"- \""},
 		{"--discover file://" + in("later.yaml"), ""},
 	} {
 		i, err := settings.Parse(append(strings.Fields(c.args), "--backend=a:1"), nil)

@@ -112,7 +112,7 @@ func (k *knownKeys) homeOf(key string, in container) string {
 		return "it belongs to the top of the file"
 	case "max-connections":
 		if in == inGroup {
-			return "it belongs to a server"
+			return "it belongs to a server, or to discovery"
 		}
 	}
 	if home := balancingHomes[key]; home != "" {
