@@ -28,6 +28,7 @@ type backend struct {
 	identity uint64                    // the same wherever a group of this name has this address
 	latency  balance.Latency           // of its answers
 	tally    health.Tally              // of requests that it failed in a row
+	ejected  atomic.Uint64             // how often it was
 	reported atomic.Bool               // the tally has reached the limit, and the steward does not know yet
 	found    atomic.Pointer[found]     // what checks have found out; nil: nothing, or there are none
 	orders   atomic.Pointer[orders]    // what the operator wants; nil: what the configuration says

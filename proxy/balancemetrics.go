@@ -10,6 +10,9 @@ import (
 var (
 	descStatus         = description("backend_status", "1 for the status in which a backend is: serving, draining, weight-0, down (by its checks) or ejected; else 0.", "group", "backend", "address", "status")
 	descShare          = description("backend_share_ratio", "The part of its weight that a backend has while it starts slowly, 0 to 1.", "group", "backend", "address")
+	descEjections      = description("backend_ejections_total", "How often a backend was ejected for what became of its requests.", "group", "backend", "address")
+	descDiscovered     = description("discovery_servers", "Servers that the source of a group has now.", "group")
+	descDiscoveryDoubt = description("discovery_stale", "1 if what a group's source said last, or that it said nothing, is not believed, and what was known before holds; else 0.", "group")
 	descHealthy        = description("backends_healthy", "Backends of a group against which neither checks nor requests speak.", "group")
 	descUnhealthy      = description("backends_unhealthy", "Backends of a group that fail their checks or are ejected.", "group")
 	descWaiting        = description("requests_waiting", "Requests that wait for a backend with a free place.", "group")
@@ -37,12 +40,17 @@ func (c *collector) balancing(out chan<- prometheus.Metric, gauge func(*promethe
 				}
 				gauge(descStatus, value, b.group, b.name(), b.where(), s.String())
 			}
+			out <- prometheus.MustNewConstMetric(descEjections, prometheus.CounterValue, float64(b.ejected.Load()), b.group, b.name(), b.where())
 			gauge(descShare, float64(standing.share[i])/health.FullShare, b.group, b.name(), b.where())
 			if standing.status[i].Healthy() {
 				counts[0]++
 			} else {
 				counts[1]++
 			}
+		}
+		if servers, stale, ok := c.server.discoverer.standing(&g.config); ok {
+			gauge(descDiscovered, float64(servers), g.name)
+			gauge(descDiscoveryDoubt, stale, g.name)
 		}
 		gauge(descHealthy, counts[0], g.name)
 		gauge(descUnhealthy, counts[1], g.name)

@@ -189,6 +189,7 @@ func TestABackendThatCannotBeReachedIsEjected(t *testing.T) {
 		}
 	}
 	p.WaitStatus(t, "b0", "ejected")
+	p.WaitMetric(t, 1, "culvert_backend_ejections_total", "backend=b0")
 	before := p.Metric(t, "culvert_dials_total")
 	for range 10 {
 		_, _ = ask(t, p, "")
@@ -253,6 +254,8 @@ func TestServersComeFromAFile(t *testing.T) {
 	}
 	write("- what is this?\n")
 	proxytest.Eventually(t, "a warning is logged", func() bool { return strings.Contains(p.ErrorLog(), "servers.yaml:1") })
+	p.WaitMetric(t, 1, "culvert_discovery_stale", "group=default")
+	p.WaitMetric(t, 1, "culvert_discovery_servers", "group=default")
 	if _, body := ask(t, p, ""); body != "b" {
 		t.Errorf("%q answers after a broken list", body)
 	}

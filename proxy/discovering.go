@@ -145,6 +145,22 @@ func (d *discoverer) take(key sourceKey, u discovery.Update) {
 	}
 }
 
+// standing returns how many servers the source of a group has, and 1 where they are held against what it said last; ok is
+// false where the group has none.
+func (d *discoverer) standing(c *GroupConfig) (servers int, stale float64, ok bool) {
+	key, ok := keyOf(c)
+	if !ok {
+		return 0, 0, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found, told := d.found[key]
+	if !told || found.Warning != "" {
+		stale = 1
+	}
+	return len(found.Set), stale, true
+}
+
 // wait waits until all sources of a configuration are known, for a while.
 func (d *discoverer) wait(c *Config) {
 	patience := time.NewTimer(discoveryPatience)

@@ -23,6 +23,7 @@ type steward struct {
 
 	mu    sync.Mutex
 	crews map[string]*crew
+	begun bool // start was called; before, all that comes comes together, and nobody is told
 }
 
 // crew is what the steward knows of a group's members, over all configurations.
@@ -69,6 +70,10 @@ func (w *steward) wake() {
 }
 
 func (w *steward) start() {
+	w.mu.Lock()
+	w.begun = true
+	w.mu.Unlock()
+	w.wake()
 	// goroutine: steward of the backends, ends when stop is called
 	go w.run()
 }
@@ -156,7 +161,9 @@ func (w *steward) settle(s *site, g *group, now int64) (next int64) {
 			g.arrange(l, members, w.predecessor(g, l))
 		}
 	}
-	c.tell(w.server.logs.Error, g, after.status, now)
+	if w.begun {
+		c.tell(w.server.logs.Error, g, after.status, now)
+	}
 	if changed && g.queue.waiting.Load() > 0 {
 		g.queue.callAll()
 	}
@@ -184,7 +191,7 @@ func (w *steward) predecessor(g *group, l *lineup) *lineup {
 
 // crew returns what is known of a group, and whether that is nothing yet.
 func (w *steward) crew(g *group) (c *crew, fresh bool) {
-	if c = w.crews[g.name]; c != nil {
+	if c = w.crews[g.name]; c != nil && w.begun {
 		return c, false
 	}
 	c = &crew{mates: make(map[*backend]*mate), down: make(map[*backend]bool)}
@@ -273,8 +280,8 @@ func (c *crew) eject(g *group, members []health.Member, now int64) (next int64) 
 		back = c.outliers.Change(&c.settings, order, func(b *backend) bool { return down[b] })
 	}
 	for _, b := range order {
-		if b.reported.Swap(false) {
-			c.outliers.Report(b, now)
+		if b.reported.Swap(false) && c.outliers.Report(b, now) {
+			b.ejected.Add(1)
 		}
 	}
 	for _, b := range append(back, c.outliers.Advance(now)...) {
