@@ -107,18 +107,34 @@ func (x *exchange) dialNext() {
 	w := &x.shard.loop.Workspace
 	if w.Now() < x.dialDeadline && x.tries < ConnectTries {
 		switch b, full, ok := x.pick(); {
-		case ok && x.rule.group.retries.take(w.Now()):
-			x.shard.counters.retries++
+		case ok && x.mayDial(b):
 			x.dial(b)
 			return
-		case ok:
-			b.leave()
-			x.shard.counters.retriesRefused++
 		case full && x.rule.group.config.Queue > 0:
 			x.queueUp()
 			return
 		}
 	}
+	x.giveUp()
+}
+
+// mayDial tells whether a backend that was picked may be dialed: one further than the first only within the budget. Else
+// it is counted out.
+func (x *exchange) mayDial(b *backend) bool {
+	if x.tries == 1 {
+		return true
+	}
+	if x.rule.group.retries.take(x.shard.loop.Now()) {
+		x.shard.counters.retries++
+		return true
+	}
+	b.leave()
+	x.shard.counters.retriesRefused++
+	return false
+}
+
+// giveUp refuses a request whose dials have failed.
+func (x *exchange) giveUp() {
 	switch {
 	case x.timedOut:
 		x.refuse(EndConnectTimeout, engine.SideBackend)

@@ -223,7 +223,7 @@ func (x *exchange) clientReady(r engine.Readiness) {
 func (x *exchange) readEarly() {
 	w := &x.shard.loop.Workspace
 	if !x.upgrade {
-		if x.clientBroken {
+		if x.clientBroken || x.clientFinishing && x.policy.AbortOnClientFIN && x.bodyKind == http1.BodyNone {
 			x.clientGone()
 		}
 		return
@@ -395,7 +395,7 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 	if x.state == exchangeHandshaking {
 		h.handshakes.remove(&x.holdLink)
 	}
-	x.leaveQueue()
+	x.leaveQueue(false)
 	if x.backend != nil {
 		x.backend.Reset() // its answer is of no use to anybody
 		x.leaveBackend()

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"culvert/engine"
 	"culvert/proxy/health"
 )
@@ -16,7 +18,7 @@ func (x *exchange) pick() (b *backend, full, ok bool) {
 	}
 	h, g := x.shard, x.rule.group
 	if x.place == nil && g.queue.waiting.Load() > 0 {
-		return nil, true, false // others were here first
+		return nil, g.serves(x.tried[:x.tries]), false // others were here first
 	}
 	r := &h.picks
 	r.Now, r.Key, r.HasKey = h.loop.Now(), x.hashKey, x.hasKey
@@ -39,7 +41,30 @@ func (x *exchange) pick() (b *backend, full, ok bool) {
 		full = true
 		r.Tried = append(r.Tried, i)
 	}
-	return nil, full, false
+	return x.pickSpare()
+}
+
+// pickSpare looks at all members for one that has a place, those of the lowest priority first: those whose turn it was
+// were full.
+func (x *exchange) pickSpare() (b *backend, full, ok bool) {
+	g := x.rule.group
+	standing, begin := g.standing.Load(), int(x.record.id%uint64(len(g.members)))
+	for {
+		best := -1
+		for n := range g.members {
+			i := (begin + n) % len(g.members)
+			if m := &g.members[i]; standing.status[i] == health.Serving && m.hasPlace() && !slices.Contains(x.tried[:x.tries], i) &&
+				(best < 0 || m.priority < g.members[best].priority) {
+				best = i
+			}
+		}
+		switch {
+		case best < 0:
+			return nil, true, false
+		case g.members[best].reserve():
+			return x.picked(best), false, true
+		}
+	}
 }
 
 // picked notes that a member was chosen.
@@ -49,12 +74,22 @@ func (x *exchange) picked(i int) *backend {
 	return x.rule.group.members[i].backend
 }
 
+// hasPlace tells whether a member may have one more connection.
+func (m *member) hasPlace() bool { return m.most == 0 || m.backend.active.Load() < m.most }
+
 // reserve counts a connection to a member, unless it has as many as it may.
 func (m *member) reserve() bool {
-	if n := m.backend.active.Add(1); m.most > 0 && n > m.most {
-		m.backend.active.Add(-1)
-		return false
+	active := &m.backend.active
+	for m.most > 0 {
+		n := active.Load()
+		if n >= m.most {
+			return false // not counted even for a moment, in which another would be turned away
+		}
+		if active.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
+	active.Add(1)
 	return true
 }
 
@@ -73,44 +108,105 @@ func (x *exchange) queueUp() {
 	x.state = exchangeQueued
 	x.shard.counters.queued++
 	w.Wheel.Arm(&x.timer, w.Now()+int64(c.QueueTimeout))
-	if g := x.rule.group; g.hasRoom() {
-		g.queue.call() // a connection has ended in between, and nobody was there to be called
-	}
+	x.rule.group.attend() // a connection has ended in between, and nobody was there to be called
+	x.readEarly()         // a FIN that came with the head is told only once
 }
 
-// hasRoom tells whether any member that serves may have one more connection.
-func (g *group) hasRoom() bool {
-	standing := g.standing.Load()
-	for i := range g.members {
-		m := &g.members[i]
-		if standing.status[i] == health.Serving && (m.most == 0 || m.backend.active.Load() < m.most) {
+// serves tells whether any member that was not tried takes new requests.
+func (g *group) serves(tried []int) bool {
+	for i, status := range g.standing.Load().status {
+		if status == health.Serving && !slices.Contains(tried, i) {
 			return true
 		}
 	}
 	return false
 }
 
-// pickAgain: the request is the first in line, and there is a place.
+// room returns how many more connections the members that serve and were not tried may have, most at most.
+func (g *group) room(tried []int, most int) (places int) {
+	for i, status := range g.standing.Load().status {
+		m := &g.members[i]
+		switch {
+		case status != health.Serving || slices.Contains(tried, i):
+		case m.most == 0:
+			return most
+		default:
+			places += int(max(m.most-m.backend.active.Load(), 0))
+		}
+		if places >= most {
+			return most
+		}
+	}
+	return places
+}
+
+// attend calls those in line for whom there may be a place, the oldest first; all, where nobody serves any more.
+func (g *group) attend() {
+	if waiting := int(g.queue.waiting.Load()); waiting > 0 && !g.serves(nil) {
+		g.queue.callUpTo(waiting)
+	} else if waiting > 0 {
+		g.queue.callUpTo(g.room(nil, waiting))
+	}
+}
+
+// pickAgain: the request was called.
 func (x *exchange) pickAgain() {
+	x.renewGroup()
+	g := x.rule.group
 	b, full, ok := x.pick()
 	switch {
-	case ok:
-		x.leaveQueue()
+	case ok && x.mayDial(b):
+		x.leaveQueue(true)
 		x.record.waited = x.shard.loop.Now() - x.record.headDone
 		x.dialDeadline = x.shard.loop.Now() + int64(x.policy.Timeouts.ConnectTotal)
 		x.state = exchangeDialing
 		x.dial(b)
+	case ok:
+		x.leaveQueue(true)
+		x.giveUp()
 	case full:
 		x.place.again()
+		if x.tries > 0 && g.room(x.tried[:x.tries], 1) == 0 && g.room(nil, 1) > 0 {
+			x.place.callBehind() // the place is at a backend that failed this request
+			return
+		}
+		g.attend() // it was taken by another, and one may have become free since
+	case x.tries > 0:
+		x.giveUp()
 	default:
 		x.refuse(EndNoBackend, engine.SideNone)
 	}
 }
 
-// leaveQueue gives up the place in line, if there is one.
-func (x *exchange) leaveQueue() {
+// renewGroup has a request that has waited chosen for by the present configuration: its backends may all be gone, and others
+// be there. How it is treated besides is what it was when its head was whole.
+func (x *exchange) renewGroup() {
+	site, before := x.shard.site, x.rule.group
+	g := site.group(before.name)
+	if g == nil || g == before {
+		return
+	}
+	rule := *x.rule
+	rule.group, rule.lineup = g, g.own
+	for _, l := range site.lineups[g] {
+		if l.schedule == x.rule.lineup.schedule {
+			rule.lineup = l
+		}
+	}
+	x.hasKey = x.hasKey && rule.lineup.schedule.hashBy == x.rule.lineup.schedule.hashBy
+	for n, i := range x.tried[:x.tries] {
+		x.tried[n] = -1 // it is not there any more
+		if i >= 0 {
+			x.tried[n] = slices.IndexFunc(g.members, func(m member) bool { return m.backend == before.members[i].backend })
+		}
+	}
+	x.rule = &rule
+}
+
+// leaveQueue gives up the place in line, if there is one. served says that it was not in vain.
+func (x *exchange) leaveQueue(served bool) {
 	if x.place != nil {
-		x.place.leave()
+		x.place.leave(served)
 		x.place = nil
 	}
 }

@@ -213,6 +213,9 @@ func (h *shard) enter(built *site, added, removed []*port) {
 		})
 	}
 	h.pool.trim()
+	for _, g := range built.groups {
+		g.attend()
+	}
 }
 
 // use makes a site the loop's own.

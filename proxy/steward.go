@@ -164,8 +164,8 @@ func (w *steward) settle(s *site, g *group, now int64) (next int64) {
 	if w.begun {
 		c.tell(w.server.logs.Error, g, after.status, now)
 	}
-	if changed && g.queue.waiting.Load() > 0 {
-		g.queue.callAll()
+	if changed {
+		g.attend()
 	}
 	return min(next, w.endTunnels(g, c, after.status, now))
 }

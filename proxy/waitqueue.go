@@ -10,9 +10,11 @@ import (
 type waitQueue struct {
 	waiting atomic.Int32 // those in line, and those that were called and have not picked yet
 
-	mu    sync.Mutex
-	first *waiter
-	last  *waiter
+	mu     sync.Mutex
+	first  *waiter
+	last   *waiter
+	joined uint64 // how many have ever
+	called int    // how many were called, and have not picked yet
 }
 
 // waiter is a request in line. It belongs to its loop but for its place in the list, which the lock guards.
@@ -21,8 +23,10 @@ type waiter struct {
 	shard      *shard
 	id         uint64 // of the exchange, whose value may serve another by the time it is called
 	queue      *waitQueue
+	number     uint64 // by age
 	next, prev *waiter
 	listed     bool
+	called     bool // it is to pick
 	left       bool // it does not wait any more
 }
 
@@ -36,22 +40,33 @@ func (q *waitQueue) join(x *exchange, most int) bool {
 	x.place = w
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.put(w, false)
+	q.joined++
+	w.number = q.joined
+	q.put(w)
 	return true
 }
 
-// put lists a waiter, in front of all others or behind. The lock is held.
-func (q *waitQueue) put(w *waiter, front bool) {
+// put lists a waiter behind those that are older. The lock is held.
+func (q *waitQueue) put(w *waiter) {
 	w.listed = true
-	switch {
-	case q.first == nil:
-		q.first, q.last = w, w
-	case front:
-		w.next, q.first.prev = q.first, w
+	if q.last == nil || q.last.number < w.number {
+		w.prev, q.last = q.last, w
+		if w.prev == nil {
+			q.first = w
+		} else {
+			w.prev.next = w
+		}
+		return
+	}
+	next := q.first
+	for next.number < w.number { // few: who comes back was among the first
+		next = next.next
+	}
+	w.prev, w.next, next.prev = next.prev, next, w
+	if w.prev == nil {
 		q.first = w
-	default:
-		w.prev, q.last.next = q.last, w
-		q.last = w
+	} else {
+		w.prev.next = w
 	}
 }
 
@@ -70,53 +85,78 @@ func (q *waitQueue) take(w *waiter) {
 	w.next, w.prev, w.listed = nil, nil, false
 }
 
-// leave: a request does not wait any more: it has its backend, or is over.
-func (w *waiter) leave() {
+// leave: a request does not wait any more: it was served, that is, has its backend, or is over. It does so once.
+func (w *waiter) leave(served bool) {
 	q := w.queue
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if w.listed {
 		q.take(w)
 	}
-	if !w.left {
-		w.left = true
-		q.waiting.Add(-1)
+	unused := w.called && !served
+	q.answered(w)
+	w.left = true
+	q.waiting.Add(-1)
+	q.mu.Unlock()
+	if unused {
+		q.call() // what it was called for is the next one's
 	}
 }
 
-// again: a request that was called has found no place after all: it stays the first.
+// again: a request that was called has found no place after all, and waits on, as old as it is.
 func (w *waiter) again() {
 	q := w.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !w.listed && !w.left {
-		q.put(w, true)
+	q.answered(w)
+	q.put(w)
+}
+
+// answered notes that a waiter which was called, if it was, has picked. The lock is held.
+func (q *waitQueue) answered(w *waiter) {
+	if w.called {
+		w.called = false
+		q.called--
 	}
 }
 
-// call has the first in line pick again, for there is a place.
+// call has the first in line pick, for there is a place.
 func (q *waitQueue) call() {
 	q.mu.Lock()
-	w := q.first
-	if w != nil {
-		q.take(w)
-	}
-	q.mu.Unlock()
-	if w != nil {
-		w.shard.loop.PostAlways(func() { w.called() }) // false: the loop has ended, and its requests with it
+	defer q.mu.Unlock()
+	if q.first != nil {
+		q.summon(q.first)
 	}
 }
 
-// called is run on the waiter's loop.
-func (w *waiter) called() {
+// callUpTo has the first in line pick, for there are so many places, but for those that have been called for them already.
+func (q *waitQueue) callUpTo(places int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.first != nil && q.called < places {
+		q.summon(q.first)
+	}
+}
+
+// callBehind has the next in line pick, for there is a place that is not for w.
+func (w *waiter) callBehind() {
+	w.queue.mu.Lock()
+	defer w.queue.mu.Unlock()
+	if w.listed && w.next != nil {
+		w.queue.summon(w.next)
+	}
+}
+
+// summon takes a waiter out of the list and has it pick, on its loop. The lock is held.
+func (q *waitQueue) summon(w *waiter) {
+	q.take(w)
+	w.called = true
+	q.called++
+	w.shard.loop.PostAlways(w.pick) // false: the loop has ended, and its requests with it
+}
+
+// pick is run on the waiter's loop.
+func (w *waiter) pick() {
 	if x := w.exchange; !w.left && x.state == exchangeQueued && x.record.id == w.id {
 		x.pickAgain()
-	}
-}
-
-// callAll has all in line pick again: who may be picked has changed.
-func (q *waitQueue) callAll() {
-	for n := q.waiting.Load(); n > 0; n-- {
-		q.call()
 	}
 }
