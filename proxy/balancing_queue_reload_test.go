@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -99,18 +98,12 @@ func TestNobodyWaitsWhereNobodyServes(t *testing.T) {
 // wait are.
 func TestWhoComesWhileOthersWaitIsToldThatNobodyServes(t *testing.T) {
 	t.Parallel()
-	list := filepath.Join(t.TempDir(), "servers.yaml")
-	b := proxytest.NewBackend(t)
-	replace(t, list, fmt.Sprintf("- %s\n", b.Address()))
-	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b}, Config: func(c *proxy.Config) {
-		g := &c.Groups[0]
-		g.Backends, g.Queue, g.QueueTimeout = nil, 10, proxytest.Patience
-		g.Discovery = &proxy.Discovery{File: list, MaxConnections: 1}
-	}})
+	p, _ := narrow(t, 1, nil)
 	_, _ = p.Tunnel(t)
 	first := waits(t, p, proxytest.UpgradeRequest(), 1)
-	replace(t, list, "[]\n")
-	proxytest.Eventually(t, "nobody is left", func() bool { return len(p.Server().Backends()) == 0 })
+	p.Reload(t, func(c *proxy.Config) {
+		c.Groups[0].Backends, c.Groups[0].Discovery = nil, &proxy.Discovery{File: filepath.Join(t.TempDir(), "not-there-yet")}
+	})
 	for range 3 {
 		if head, _ := ask(t, p, ""); head[:13] != "HTTP/1.1 503 " {
 			t.Errorf("without servers the answer is %q", head)
@@ -122,11 +115,18 @@ func TestWhoComesWhileOthersWaitIsToldThatNobodyServes(t *testing.T) {
 func TestAShutdownEndsThoseWhoWait(t *testing.T) {
 	t.Parallel()
 	p, _ := narrow(t, 2, func(c *proxy.Config, _ *proxy.GroupConfig) { c.ShutdownGrace = 100 * time.Millisecond })
-	_, _ = p.Tunnel(t)
+	client, backend := p.Tunnel(t)
 	first, second := waits(t, p, proxytest.UpgradeRequest(), 1), waits(t, p, proxytest.UpgradeRequest(), 2)
-	p.Shutdown(t)
-	first.ReadUntilGone()
-	second.ReadUntilGone()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		p.Shutdown(t)
+	}()
+	for _, c := range []*proxytest.Conn{first, second, client, backend} {
+		c.ReadUntilGone()
+		c.Close()
+	}
+	<-over
 	for range 3 {
 		if l := p.WaitEnd(t); l.Text("reason") != "shutdown" {
 			t.Errorf("the log says %v", l)

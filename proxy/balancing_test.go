@@ -228,6 +228,7 @@ func TestLeastConnectionsOverAllLoops(t *testing.T) {
 }
 
 func TestServersComeFromAFile(t *testing.T) {
+	t.Parallel()
 	a, b := newSite(t, "a"), newSite(t, "b")
 	list := filepath.Join(t.TempDir(), "servers.yaml")
 	write := func(text string) {

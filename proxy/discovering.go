@@ -18,7 +18,8 @@ import (
 // slowly.
 
 const (
-	// discoveryPatience is how long a start waits for sources that have not answered yet. Their groups have no servers then.
+	// discoveryPatience is how long a start, or a reload, waits for sources that have not answered yet. Their groups have no
+	// servers then.
 	discoveryPatience = 2 * time.Second
 	// discoveryPeriod is the least time between two changes that are entered.
 	discoveryPeriod = 200 * time.Millisecond
@@ -29,7 +30,8 @@ const (
 // discoverer watches the sources of the present configuration. It has one goroutine, beside those of its watchers.
 type discoverer struct {
 	server     *Server
-	changed    chan struct{} // one is enough
+	changed    chan struct{} // for run; one is enough
+	told       chan struct{} // for wait; one is enough
 	end, ended chan struct{} // ended is nil before start
 	once       sync.Once     // of the end
 
@@ -54,8 +56,8 @@ type sourceKey struct {
 
 func newDiscoverer(s *Server) *discoverer {
 	return &discoverer{
-		server: s, changed: make(chan struct{}, 1), end: make(chan struct{}), watchers: make(map[watcherKey]*discovery.Watcher),
-		found: make(map[sourceKey]discovery.Update),
+		server: s, changed: make(chan struct{}, 1), told: make(chan struct{}, 1), end: make(chan struct{}),
+		watchers: make(map[watcherKey]*discovery.Watcher), found: make(map[sourceKey]discovery.Update),
 	}
 }
 
@@ -76,7 +78,8 @@ func keyOf(c *GroupConfig) (key sourceKey, ok bool) {
 	return key, true
 }
 
-// watch has the sources of a configuration watched, and no others. Server.reloading is held.
+// watch has the sources of a configuration watched, and no others. What is known of the others stays until forget.
+// Server.reloading is held.
 func (d *discoverer) watch(c *Config) error {
 	sources := make(map[watcherKey][]discovery.Source)
 	options := make(map[watcherKey]*Discovery)
@@ -95,12 +98,8 @@ func (d *discoverer) watch(c *Config) error {
 			w.Stop()
 		}
 	}
-	d.mu.Lock()
-	maps.DeleteFunc(d.found, func(key sourceKey, _ discovery.Update) bool {
-		return !slices.Contains(sources[key.watcher], key.source)
-	})
-	d.mu.Unlock()
 	for key, list := range sources {
+		d.inherit(key, list)
 		var err error
 		if w := d.watchers[key]; w != nil {
 			err = w.Replace(list)
@@ -114,6 +113,56 @@ func (d *discoverer) watch(c *Config) error {
 	return nil
 }
 
+// inherit has a source that is asked in another way from now on, such as with another bound on TTLs, keep what is known
+// of it until there is an answer.
+func (d *discoverer) inherit(by watcherKey, sources []discovery.Source) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, source := range sources {
+		key := sourceKey{by, source}
+		if _, told := d.found[key]; told {
+			continue
+		}
+		for other, u := range d.found {
+			if other.source == source && u.Known {
+				d.found[key] = u
+				break
+			}
+		}
+	}
+}
+
+// forget drops what is known of sources that a configuration does not have.
+func (d *discoverer) forget(c *Config) {
+	keys := make(map[sourceKey]bool)
+	for i := range c.Groups {
+		if key, ok := keyOf(&c.Groups[i]); ok {
+			keys[key] = true
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.found, func(key sourceKey, _ discovery.Update) bool { return !keys[key] })
+}
+
+// refused goes back to a configuration, after one that was not entered. What had been found for that has yet to be entered.
+func (d *discoverer) refused(c *Config) error {
+	err := d.watch(c)
+	d.forget(c)
+	d.mu.Lock()
+	d.news = true
+	d.mu.Unlock()
+	signal(d.changed)
+	return err
+}
+
+func signal(one chan struct{}) {
+	select {
+	case one <- struct{}{}:
+	default:
+	}
+}
+
 func (d *discoverer) startWatcher(key watcherKey, o *Discovery, sources []discovery.Source) (*discovery.Watcher, error) {
 	return discovery.Start(discovery.Options{
 		Clock: engine.Monotonic, Servers: slices.Clone[[]netip.AddrPort](o.Resolvers), Floor: o.MinTTL, Ceiling: o.MaxTTL,
@@ -125,10 +174,14 @@ func (d *discoverer) startWatcher(key watcherKey, o *Discovery, sources []discov
 func (d *discoverer) take(key sourceKey, u discovery.Update) {
 	d.mu.Lock()
 	before, told := d.found[key]
+	if before.Known && !u.Known { // the source was known to a watcher before this one
+		u.Set, u.Known = before.Set, true
+	}
 	d.found[key] = u
 	changed := !told || !u.Set.Equal(before.Set)
 	d.news = d.news || changed
 	d.mu.Unlock()
+	signal(d.told)
 	log := &d.server.logs.Error
 	if u.Warning != "" && u.Warning != before.Warning {
 		log.Warn().Str("source", u.Source.String()).Str("detail", u.Warning).Int("servers", len(u.Set)).Msg("discovery: what was known last holds")
@@ -139,10 +192,7 @@ func (d *discoverer) take(key sourceKey, u discovery.Update) {
 	diff := u.Set.Since(before.Set)
 	log.Info().Str("source", u.Source.String()).Int("servers", len(u.Set)).Int("added", len(diff.Added)).
 		Int("removed", len(diff.Removed)).Int("changed", len(diff.Changed)).Msg("discovery: servers have changed")
-	select {
-	case d.changed <- struct{}{}:
-	default:
-	}
+	signal(d.changed)
 }
 
 // standing returns how many servers the source of a group has, and 1 where they are held against what it said last; ok is
@@ -171,9 +221,9 @@ func (d *discoverer) wait(c *Config) {
 			return
 		}
 		select {
-		case <-d.changed:
+		case <-d.told:
 		case <-patience.C:
-			d.server.logs.Error.Warn().Int("sources", unknown).Msg("starting without the servers of sources that do not answer")
+			d.server.logs.Error.Warn().Int("sources", unknown).Msg("going on without the servers of sources that do not answer")
 			return
 		}
 	}

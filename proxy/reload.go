@@ -16,29 +16,42 @@ var ErrNotRunning = errors.New("the proxy is not running, or is ending")
 // when Reload returns; a request whose head was whole before goes on as the old one had it. No tunnel is touched, nor a
 // backend's counts where its group and address are the same. A listener that is new is bound before anything else
 // changes: on any error nothing has. A listener that is gone stops accepting; its connections end with their present
-// request. It may be called from any goroutine, and takes as long as every loop needs for a turn.
+// request. It may be called from any goroutine, and takes as long as every loop needs for a turn, and a new source of
+// servers for its first answer, but not longer than two seconds.
 func (s *Server) Reload(config Config) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	if !s.running() { // whatever was watched from now on would be so for ever
+		return ErrNotRunning
+	}
 	if err := s.discoverer.watch(&config); err != nil {
-		return errors.Join(err, s.discoverer.watch(&s.asked)) // which was taken before
+		return errors.Join(err, s.discoverer.refused(&s.asked)) // which was taken before
 	}
+	s.discoverer.wait(&config)
 	if err := s.enterConfig(config); err != nil {
-		return errors.Join(err, s.discoverer.watch(&s.asked))
+		return errors.Join(err, s.discoverer.refused(&s.asked))
 	}
+	s.discoverer.forget(&config)
 	s.asked = config
 	s.reloads.Add(1)
 	return nil
 }
 
+// running tells whether the loops run, and the end has not begun.
+func (s *Server) running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == serverRunning && !s.shuttingDown.Load()
+}
+
 // enterConfig has all loops go over to a configuration, with the servers that are discovered. s.reloading is held.
 func (s *Server) enterConfig(config Config) error {
-	s.mu.Lock()
-	running, before := s.state == serverRunning, s.ports
-	s.mu.Unlock()
-	if !running || s.shuttingDown.Load() {
+	if !s.running() {
 		return ErrNotRunning
 	}
+	s.mu.Lock()
+	before := s.ports
+	s.mu.Unlock()
 	config = s.discoverer.withDiscovered(config)
 	built, ports, err := s.prepare(&config, s.site.Load())
 	if err != nil {
