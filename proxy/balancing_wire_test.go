@@ -37,7 +37,11 @@ func newTellers(t testing.TB, names ...string) (all []*teller) {
 
 func newTeller(t testing.TB, name string, more func(head string) (status string, fields []string)) *teller {
 	t.Helper()
-	s := &teller{Backend: proxytest.NewBackendWith(t, proxytest.BackendOptions{Name: name}), name: name, more: more}
+	return tell(proxytest.NewBackendWith(t, proxytest.BackendOptions{Name: name}), name, more)
+}
+
+func tell(b *proxytest.Backend, name string, more func(head string) (status string, fields []string)) *teller {
+	s := &teller{Backend: b, name: name, more: more}
 	s.Serve(s.serve)
 	return s
 }

@@ -35,6 +35,8 @@ type Backend struct {
 type BackendOptions struct {
 	// Name appears in failures, logs and metrics. "": the proxy's options give it one.
 	Name string
+	// Address is where it listens. The zero value: 127.0.0.1, at a free port.
+	Address netip.AddrPort
 	// ReceiveBuffer is the kernel's buffer of each connection in bytes, as in ConnOptions.
 	ReceiveBuffer int
 }
@@ -49,7 +51,11 @@ func NewBackend(t testing.TB) *Backend {
 func NewBackendWith(t testing.TB, o BackendOptions) *Backend {
 	t.Helper()
 	config := net.ListenConfig{Control: ConnOptions{ReceiveBuffer: o.ReceiveBuffer}.control}
-	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	address := "127.0.0.1:0"
+	if o.Address.IsValid() {
+		address = o.Address.String()
+	}
+	listener, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		t.Fatalf("a backend cannot listen: %v", err)
 	}
