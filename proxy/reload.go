@@ -212,6 +212,9 @@ func (h *shard) enter(built *site, added, removed []*port) {
 		h.unlisten(p)
 	}
 	h.use(built)
+	for _, g := range built.groups {
+		g.attend() // who waits on this loop may pick from it now
+	}
 	for _, p := range added {
 		if l := h.listeners[p]; l != nil {
 			l.Open()
@@ -226,9 +229,6 @@ func (h *shard) enter(built *site, added, removed []*port) {
 		})
 	}
 	h.pool.trim()
-	for _, g := range built.groups {
-		g.attend()
-	}
 }
 
 // use makes a site the loop's own.
