@@ -114,7 +114,7 @@ func TestSecondaryBackendsWaitForTheirTime(t *testing.T) {
 	t.Parallel()
 	p := startTellers(t, newTellers(t, "one", "two", "spare"), func(_ *proxy.Config, g *proxy.GroupConfig) {
 		g.Schedule.Algorithm = "wlc"
-		g.Backends[2].Secondary = true
+		g.Backends[2].Priority = 1
 	})
 	wants := func(names string) {
 		t.Helper()
