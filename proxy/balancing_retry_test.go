@@ -28,7 +28,7 @@ func startRefusing(t testing.TB, refusing int, tellers []*teller, change func(*p
 		g := &c.Groups[0]
 		g.RetryShare = 100
 		for i := range tellers {
-			g.Backends[i].Secondary = true
+			g.Backends[i].Priority = 1
 		}
 		if change != nil {
 			change(g)
@@ -105,7 +105,7 @@ func TestWhatWasSentIsNotTriedElsewhere(t *testing.T) {
 	other := newTellers(t, "other")[0]
 	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{cruel}, Config: func(c *proxy.Config) {
 		b := other.Member("other")
-		b.Secondary = true
+		b.Priority = 1
 		c.Groups[0].Backends = append(c.Groups[0].Backends, b)
 		c.Groups[0].RetryShare = 100
 	}})
