@@ -97,12 +97,20 @@ func (b *backend) where() string {
 	return b.address.String()
 }
 
-// authority returns what Host says of the backend where nobody else says anything.
-func (b *backend) authority() string {
+// addressAt returns where the backend is connected to: at another port than its own, if one is given.
+func (b *backend) addressAt(port uint16) netip.AddrPort {
+	if port == 0 {
+		return b.address
+	}
+	return netip.AddrPortFrom(b.address.Addr(), port)
+}
+
+// authority returns what Host says of what is connected to, where nobody else says anything.
+func (b *backend) authority(port uint16) string {
 	if b.path != "" {
 		return "localhost" // a Unix socket has no name of its own
 	}
-	return b.address.String()
+	return b.addressAt(port).String()
 }
 
 // backendRegistry holds every backend that a configuration names or a connection leads to.

@@ -334,6 +334,20 @@ func TestChecksOfBackendsThatCannotBeReached(t *testing.T) {
 	}
 }
 
+// TestAnotherPortIsChecked, and named as the host.
+func TestAnotherPortIsChecked(t *testing.T) {
+	t.Parallel()
+	other := proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Config: func(c *proxy.Config) {
+		c.Groups[0].Backends = []proxy.BackendConfig{{Name: "b0", Address: proxytest.Refuses(t), Weight: 1}}
+		c.Groups[0].Check = seldom(func(s *health.Settings) { s.Port = other.Address().Port() })
+	}})
+	k := &checked{t: proxytest.Over(t, proxytest.Way{}), p: p, b: other}
+	p.Server().BeginChecks()
+	asked("HEAD / HTTP/1.1", "Host: "+other.Address().String())(k, other.Accept())
+	k.found(1, "")
+}
+
 // TestChecksBeginByThemselves, the first at some time within an interval.
 func TestChecksBeginByThemselves(t *testing.T) {
 	t.Parallel()

@@ -207,7 +207,7 @@ func (c *check) talk() {
 	var entropy health.Entropy
 	_, _ = rand.Read(entropy[:]) // never fails
 	c.state = checkTalking
-	c.probe.Init(c.settings, c.backend.authority(), entropy)
+	c.probe.Init(c.settings, c.backend.authority(c.settings.Port), entropy)
 	out, verdict := c.probe.Connected(c.out[:0])
 	c.take(out, verdict)
 	if c.state == checkTalking {

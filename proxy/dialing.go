@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"net/netip"
 
 	"culvert/engine"
 
@@ -67,11 +66,7 @@ func (h *shard) connectTo(b *backend, port uint16, owner engine.Owner) (*engine.
 	if b.path != "" {
 		return h.loop.DialUnix(b.path, owner, engine.SideBackend)
 	}
-	address := b.address
-	if port != 0 {
-		address = netip.AddrPortFrom(address.Addr(), port)
-	}
-	return h.sources.dial(h.loop, address, owner)
+	return h.sources.dial(h.loop, b.addressAt(port), owner)
 }
 
 func (x *exchange) dialReady(r engine.Readiness) {
