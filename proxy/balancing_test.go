@@ -56,40 +56,13 @@ func addresses(sites ...*site) (list []netip.AddrPort) {
 }
 
 // ask sends a request of its own connection and returns the status line and the body.
-func ask(t *testing.T, p *proxytest.Proxy, headers string) (head, body string) {
+func ask(t testing.TB, p *proxytest.Proxy, headers string) (head, body string) {
 	t.Helper()
 	c := p.Dial(t)
 	defer c.Close()
 	c.Send("GET /page HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n")
 	head, body, _ = strings.Cut(c.ReadUntilEOF(), "\r\n\r\n")
 	return head, body
-}
-
-func TestABackendThatFailsItsChecksGetsNoRequests(t *testing.T) {
-	a, b := newSite(t, "a"), newSite(t, "b")
-	settings := health.DefaultSettings()
-	settings.Path, settings.Interval, settings.Healthy, settings.Unhealthy = "/check", int64(time.Second), 2, 2
-	p := proxytest.Start(t, proxytest.Options{Addresses: addresses(a, b), Config: func(c *proxy.Config) {
-		c.Loops = 2
-		c.Groups[0].Check = &settings
-	}})
-	a.failing.Store(true)
-	p.WaitStatus(t, "b0", "down")
-	for range 10 {
-		if _, body := ask(t, p, ""); body != "b" {
-			t.Fatalf("%q answers", body)
-		}
-	}
-	b.failing.Store(true)
-	p.WaitStatus(t, "b1", "down")
-	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
-		t.Errorf("with every backend down the answer is %q", head)
-	}
-	a.failing.Store(false)
-	p.WaitStatus(t, "b0", "serving")
-	if _, body := ask(t, p, ""); body != "a" {
-		t.Errorf("%q answers once a is back", body)
-	}
 }
 
 func TestABackendThatIsDrainedKeepsItsTunnels(t *testing.T) {
