@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -308,5 +309,35 @@ func TestChecksHaveNoGoroutines(t *testing.T) {
 			p.Server().ExpireChecks()
 			p.WaitMetric(t, n, "culvert_health_checks_total", "result=bad")
 		})
+	}
+}
+
+// TestAShutdownForgetsNoFindings: requests under way get none of the backends that are down.
+func TestAShutdownForgetsNoFindings(t *testing.T) {
+	t.Parallel()
+	p := proxytest.Start(t, proxytest.Options{Addresses: []netip.AddrPort{proxytest.Refuses(t)}, Config: func(c *proxy.Config) {
+		c.Groups[0].Check = seldom(nil)
+		c.ShutdownGrace = longTimeout
+	}})
+	checkAll(t, p)
+	client := p.Dial(t)
+	client.Send(partialHead)
+	p.WaitMetric(t, 1, "culvert_exchanges_active")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.Shutdown(t)
+	}()
+	p.WaitMetric(t, 0, "culvert_backends_checked")
+	p.Server().Tend(p.Server().Now())
+	client.Send("ple.com\r\n\r\n")
+	if answer := client.ReadUntilEOF(); !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
+		t.Errorf("the request gets %q", answer)
+	}
+	p.WaitEnd(t).Want(t, "no-backend", 503, "proxy")
+	client.Close()
+	<-done
+	if strings.Contains(p.ErrorLog(), `"status":"serving"`) {
+		t.Error("a backend that is down is said to serve at the end")
 	}
 }

@@ -58,8 +58,7 @@ func (h *shard) useChecks(s *site) {
 	}
 	for b, c := range h.checks {
 		if wanted[b] == nil {
-			c.stop()
-			delete(h.checks, b)
+			c.forget()
 		}
 	}
 	for b, settings := range wanted {
@@ -102,11 +101,17 @@ func (c *check) change(settings *health.Settings) {
 	c.shard.loop.Wheel.Arm(&c.timer, c.checker.Due())
 }
 
-// stop ends the checks of a backend. Nothing is known of it from then on.
+// stop ends the checks of a backend. What they have found out stays.
 func (c *check) stop() {
 	c.release()
 	c.state = checkGone
 	c.shard.loop.Wheel.Cancel(&c.timer)
+	delete(c.shard.checks, c.backend)
+}
+
+// forget ends the checks of a backend that is not to be checked. Nothing is known of it from then on.
+func (c *check) forget() {
+	c.stop()
 	c.backend.found.Store(nil)
 	c.shard.server.steward.wake()
 }

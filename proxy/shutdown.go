@@ -153,9 +153,8 @@ func (h *shard) stopListening() {
 	}
 	h.closing = true
 	h.pool.close()
-	for b, c := range h.checks {
+	for _, c := range h.checks {
 		c.stop()
-		delete(h.checks, b)
 	}
 	h.exchanges.each(func(e ender) {
 		if x := e.(*exchange); x.idle() {
