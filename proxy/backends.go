@@ -29,6 +29,7 @@ type backend struct {
 	latency  balance.Latency           // of its answers
 	tally    health.Tally              // of requests that it failed in a row
 	ejected  atomic.Uint64             // how often it was
+	failedAt atomic.Int64              // when it failed one last, Monotonic ns
 	reported atomic.Bool               // the tally has reached the limit, and the steward does not know yet
 	found    atomic.Pointer[found]     // what checks have found out; nil: nothing, or there are none
 	orders   atomic.Pointer[orders]    // what the operator wants; nil: what the configuration says

@@ -62,6 +62,13 @@ func upgradesWrong(c *proxytest.Conn, head string) {
 	c.TryReadHead()
 }
 
+// resetsTunnels opens a tunnel and resets it once the client has said something.
+func resetsTunnels(c *proxytest.Conn, head string) {
+	_ = c.TrySend(proxytest.SwitchingProtocols(head))
+	_, _ = io.ReadFull(c.Stream(), make([]byte, len(hello)))
+	c.Reset()
+}
+
 // flock are moody backends b0 and so on, and the proxy before them.
 type flock struct {
 	t       testing.TB
@@ -137,6 +144,7 @@ func TestFailuresThatEject(t *testing.T) {
 		{"a FIN for an answer", hangsUp, func(f *flock, i, n int) { f.get(i, n) }},
 		{"a reset for an answer", resets, func(f *flock, i, n int) { f.get(i, n) }},
 		{"a 101 that is none", upgradesWrong, (*flock).tunnels},
+		{"a tunnel that is reset at once", resetsTunnels, (*flock).tunnels},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := startFlock(t, 2, nil)
@@ -185,6 +193,31 @@ func TestConnectsThatFailEject(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestATunnelThatHasLivedIsNoFailure, however it ends, and a success while it lives.
+func TestATunnelThatHasLivedIsNoFailure(t *testing.T) {
+	t.Parallel()
+	f := startFlock(t, 2, nil)
+	f.are(resetsTunnels, resetsTunnels)
+	f.tunnels(0, 2)
+	var clients []*proxytest.Conn
+	for range 6 {
+		c := f.p.Dial(t)
+		c.Send(proxytest.UpgradeRequest())
+		c.ReadHead()
+		clients = append(clients, c)
+	}
+	<-time.After(time.Duration(health.EarlyReset))
+	f.are(babbles, babbles)
+	f.get(0, 2)
+	f.wantStanding("serving", "serving")
+	for _, c := range clients {
+		c.Send(hello)
+		c.WantReset()
+	}
+	f.p.WaitMetric(t, 0, "culvert_tunnels_active")
+	f.wantStanding("serving", "serving")
 }
 
 // TestEjectionsLastLonger, each time by what the first one lasts, until the backend has been good for long.

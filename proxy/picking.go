@@ -213,10 +213,22 @@ func (x *exchange) leaveQueue(served bool) {
 
 // failedBackend takes note that the backend failed the request.
 func (x *exchange) failedBackend() {
-	b, g := x.record.backend, x.rule.group
-	if o := g.config.Outliers; o != nil && b.tally.Failure(o.Failures) {
+	if o := x.rule.group.config.Outliers; o != nil {
+		x.shard.countFailure(x.record.backend, o.Failures)
+	}
+}
+
+// countFailure counts one more failure in a row of a backend. A tunnel to it that has grown old since the one before is a
+// success in between: nothing happens to a tunnel when it does, so it is looked for here. This loop's tell enough: where
+// there are many, each loop has some of them.
+func (h *shard) countFailure(b *backend, limit int) {
+	now := h.loop.Now()
+	if h.streams.grown(b, b.failedAt.Swap(now), now) {
+		b.tally.Success()
+	}
+	if b.tally.Failure(limit) {
 		b.reported.Store(true)
-		x.shard.server.steward.wake()
+		h.server.steward.wake()
 	}
 }
 

@@ -30,6 +30,9 @@ func (h *shard) beginTunnel(x *exchange, agreement ws.Agreement, rest []byte) {
 	h.counters.tunnelsOpened++
 	h.counters.statuses[1]++
 	t := &tunnel{shard: h, record: x.record.forTunnel(now, x.admittedFor)}
+	if o := x.rule.group.config.Outliers; o != nil {
+		t.record.outliers = uint8(o.Failures) // 100 at most
+	}
 	for side, sender := range [2]ws.Role{engine.SideClient: ws.Client, engine.SideBackend: ws.Server} {
 		t.stages[side].scanner.Init(ws.Options{
 			Sender: sender, Extension: agreement.Extension, SkipThreshold: x.policy.skipThreshold, Strict: true,
@@ -108,10 +111,7 @@ func (t *tunnel) judgeBackend(o engine.Outcome) {
 		b.tally.Success()
 		return
 	}
-	if limit := t.record.outliers; limit > 0 && b.tally.Failure(int(limit)) {
-		b.reported.Store(true)
-		t.shard.server.steward.wake()
-	}
+	t.shard.countFailure(b, int(t.record.outliers))
 }
 
 // shutDown implements ender.

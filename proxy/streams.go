@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"culvert/engine"
+	"culvert/proxy/health"
 )
 
 // streams are the live tunnels of a loop, by the backend that they lead to, the oldest of each first. Owned by the loop.
@@ -33,6 +34,20 @@ func (s *streams) remove(t *tunnel) {
 	if r.count == 0 {
 		delete(s.byBackend, b)
 	}
+}
+
+// grown tells whether a live tunnel to a backend has outgrown the age of an early reset since some time.
+func (s *streams) grown(b *backend, since, now int64) bool {
+	r := s.byBackend[b]
+	if r == nil {
+		return false
+	}
+	for l := r.root.prev; l != &r.root; l = l.prev {
+		if grew := l.value.(*tunnel).record.opened + health.EarlyReset; grew <= now {
+			return grew > since
+		}
+	}
+	return false
 }
 
 // endOldest ends up to n tunnels: of every backend its share, the oldest first.
