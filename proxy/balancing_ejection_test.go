@@ -317,7 +317,7 @@ func TestEjectionsOutliveReloads(t *testing.T) {
 	f.wantStanding("serving") // it is the only one
 }
 
-// TestOutliersOff: nobody is ejected, and whoever is comes back.
+// TestOutliersOff: nobody is ejected, whoever is comes back, and what has failed before does not count later.
 func TestOutliersOff(t *testing.T) {
 	t.Parallel()
 	f := startFlock(t, 2, nil)
@@ -325,10 +325,22 @@ func TestOutliersOff(t *testing.T) {
 	f.are(babbles)
 	f.get(0, 3)
 	f.wantStanding("ejected", "serving")
-	f.p.Reload(t, func(c *proxy.Config) { c.Groups[0].Outliers = nil })
+	settings := health.DefaultOutlierSettings()
+	settings.Failures = 3
+	off := func(c *proxy.Config) { c.Groups[0].Outliers = nil }
+	on := func(c *proxy.Config) { c.Groups[0].Outliers = &settings }
+	f.p.Reload(t, off)
 	f.wantStanding("serving", "serving")
 	if answer := f.get(0, 7); !strings.HasPrefix(answer, "HTTP/1.1 502 ") {
 		t.Errorf("the last answer is %q", answer)
 	}
+	f.wantStanding("serving", "serving")
+	f.are(content)
+	f.p.Reload(t, on)
+	f.get(0, 1)
+	f.are(babbles)
+	f.get(0, 3) // which is not looked at
+	f.p.Reload(t, off)
+	f.p.Reload(t, on)
 	f.wantStanding("serving", "serving")
 }

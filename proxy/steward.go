@@ -262,6 +262,9 @@ func (m *mate) drain(draining bool, limit, now int64) (next int64) {
 func (c *crew) eject(g *group, members []health.Member, now int64) (next int64) {
 	if g.config.Outliers == nil {
 		c.outliers = nil
+		for i := range g.members {
+			g.members[i].backend.reported.Store(false) // lest it count when there are outliers again
+		}
 		return health.Never
 	}
 	if c.outliers == nil {
