@@ -1,0 +1,242 @@
+package proxy_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/proxy"
+	"culvert/proxy/health"
+	"culvert/proxy/proxytest"
+)
+
+// What becomes of the tunnels and the requests of a backend that is taken out of use. Time passes for the steward when a
+// test says so.
+
+// leaving is a proxy with tunnels to its backend b0; b1, a site, gets nothing until b0 is out of use.
+type leaving struct {
+	t       *testing.T
+	p       *proxytest.Proxy
+	b0      *proxytest.Backend
+	b1      *site
+	clients []*proxytest.Conn // the oldest first
+	servers []*proxytest.Conn
+}
+
+// endRate is in tunnels per second.
+const endRate = 10
+
+func startLeaving(t *testing.T, tunnels int, change func(*proxy.Config)) *leaving {
+	t.Helper()
+	l := &leaving{t: t, b0: proxytest.NewBackend(t), b1: newSite(t, "b1")}
+	l.p = proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{l.b0}, Addresses: addresses(l.b1), Config: func(c *proxy.Config) {
+		c.Groups[0].EndRate = endRate
+		c.Groups[0].Backends[1].Weight = 0
+		if change != nil {
+			change(c)
+		}
+	}})
+	for range tunnels {
+		client, server := l.p.Tunnel(t)
+		l.clients, l.servers = append(l.clients, client), append(l.servers, server)
+	}
+	l.order(l.p.Server().WeighBackend(proxy.DefaultGroup, "b1", 1))
+	t.Cleanup(l.p.Server().HaltSteward())
+	return l
+}
+
+func (l *leaving) order(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *leaving) drain(limit time.Duration) {
+	l.t.Helper()
+	l.order(l.p.Server().DrainBackend(proxy.DefaultGroup, "b0", limit))
+}
+
+// live wants so many tunnels to be left, the youngest: they carry messages both ways, and the others have ended.
+func (l *leaving) live(n int) {
+	l.t.Helper()
+	gone := len(l.clients) - n
+	for i, client := range l.clients {
+		if server := l.servers[i]; i < gone {
+			client.WantEOF()
+			server.WantEOF()
+		} else {
+			client.Send(proxytest.ClientText("still"))
+			server.Want(proxytest.ClientText("still"))
+			server.Send(proxytest.ServerText("here"))
+			client.Want(proxytest.ServerText("here"))
+		}
+	}
+	if active := l.p.Metric(l.t, "culvert_tunnels_active"); active != float64(n) {
+		l.t.Errorf("%v tunnels are active, want %d", active, n)
+	}
+}
+
+// ended wants so many tunnels to have ended for this reason, as log and metrics tell, and none for another.
+func (l *leaving) ended(n int, reason string) {
+	l.t.Helper()
+	all, these := l.p.Metric(l.t, "culvert_tunnels_ended_total"), l.p.Metric(l.t, "culvert_tunnels_ended_total", "reason="+reason)
+	if all != float64(n) || these != float64(n) {
+		l.t.Errorf("%v tunnels have ended, %v of them as %s; want %d", all, these, reason, n)
+	}
+	lines := 0
+	for _, line := range l.p.Log() {
+		if line.Text("event") == "tunnel-end" {
+			line.Want(l.t, reason, 101, "proxy")
+			lines++
+		}
+	}
+	if lines != n {
+		l.t.Errorf("%d lines tell of the end of a tunnel, want %d", lines, n)
+	}
+}
+
+const betweenEnds = int64(time.Second) / endRate
+
+// TestAllTunnelsEndAtOnceWithoutARate, over all loops.
+func TestAllTunnelsEndAtOnceWithoutARate(t *testing.T) {
+	t.Parallel()
+	l := startLeaving(t, 8, func(c *proxy.Config) { c.Groups[0].EndRate, c.Loops = 0, 3 })
+	l.drain(time.Hour)
+	next := l.p.Server().Tend(l.p.Server().Now())
+	l.p.Server().Tend(next - 1)
+	l.live(8)
+	l.p.Server().Tend(next)
+	l.live(0)
+	l.ended(8, "drained")
+}
+
+// TestTunnelsOutliveWhatIsNoEnd: a weight of 0, by order or by configuration, and being drained without a limit.
+func TestTunnelsOutliveWhatIsNoEnd(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, status string
+		take         func(*leaving)
+	}{
+		{"weight 0", "weight-0", func(l *leaving) { l.order(l.p.Server().WeighBackend(proxy.DefaultGroup, "b0", 0)) }},
+		{"configured weight 0", "weight-0", func(l *leaving) {
+			l.p.Reload(l.t, func(c *proxy.Config) { c.Groups[0].Backends[0].Weight = 0 })
+		}},
+		{"drained", "draining", func(l *leaving) { l.drain(0) }},
+		{"drained by configuration", "draining", func(l *leaving) {
+			l.p.Reload(l.t, func(c *proxy.Config) { c.Groups[0].Backends[0].Drain = true })
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := startLeaving(t, 2, nil)
+			test.take(&leaving{t: t, p: l.p})
+			wantStanding(t, l.p, test.status, "serving")
+			wantAnswers(t, l.p, 3, "b1")
+			l.p.Server().Tend(l.p.Server().Now() + int64(1000*time.Hour))
+			l.live(2)
+			l.ended(0, "drained")
+		})
+	}
+}
+
+// checkedElsewhere has b0 be checked at the port of a site, so that a test can have it fail while its tunnels live.
+func checkedElsewhere(s *site) *health.Settings {
+	return seldom(func(c *health.Settings) { c.Path, c.Port = "/check", s.address.Port() })
+}
+
+// TestTunnelsOfABackendThatIsDown live on by default; else they end at their rate, as long as it is down.
+func TestTunnelsOfABackendThatIsDown(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T, end bool) (*leaving, *site) {
+		at := newSite(t, "check")
+		l := startLeaving(t, 4, func(c *proxy.Config) {
+			c.Groups[0].Check, c.Groups[0].EndWhenDown = checkedElsewhere(at), end
+		})
+		at.failing.Store(true)
+		return l, at
+	}
+	t.Run("live on", func(t *testing.T) {
+		l, _ := start(t, false)
+		checkAll(t, l.p)
+		wantStanding(t, l.p, "down (status)", "down (status)")
+		l.p.Server().Tend(l.p.Server().Now() + int64(1000*time.Hour))
+		l.live(4)
+		l.ended(0, "backend-down")
+	})
+	t.Run("end", func(t *testing.T) {
+		l, at := start(t, true)
+		p, tend := l.p, l.p.Server().Tend
+		over := p.Metric(t, "culvert_backends_checked")
+		p.Server().BeginChecks()
+		p.WaitMetric(t, over, "culvert_health_checks_total")
+		l.live(4)
+		now := p.Server().Now()
+		next := tend(now)
+		l.live(3)
+		if next != now+betweenEnds {
+			t.Errorf("the second ends %v after the first", time.Duration(next-now))
+		}
+		tend(next - 1)
+		l.live(3)
+		next = tend(next)
+		l.live(2)
+		at.failing.Store(false)
+		for range 2 {
+			over += p.Metric(t, "culvert_backends_checked")
+			p.Server().BeginChecks()
+			p.WaitMetric(t, over, "culvert_health_checks_total")
+		}
+		tend(next)
+		tend(next + int64(time.Hour))
+		l.live(2)
+		l.ended(2, "backend-down")
+		if reported(p, "b0").Status != "serving" {
+			t.Errorf("b0 is %s", reported(p, "b0").Status)
+		}
+	})
+}
+
+// TestRequestsOfADrainedBackendAreAnswered, and its connections end with them.
+func TestRequestsOfADrainedBackendAreAnswered(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		take func(*leaving)
+	}{
+		{"drained", func(l *leaving) { l.drain(time.Nanosecond) }},
+		{"removed", func(l *leaving) {
+			l.p.Reload(l.t, func(c *proxy.Config) { c.Groups[0].Backends = c.Groups[0].Backends[1:] })
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := startLeaving(t, 0, func(c *proxy.Config) {
+				livesOnBothSides(c)
+				c.Groups[0].EndRate = 0
+				c.Groups[0].Backends[1].Weight = 0
+			})
+			l.order(l.p.Server().WeighBackend(proxy.DefaultGroup, "b1", 0))
+			client := l.p.Dial(t)
+			client.Send("POST /page HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf")
+			server := l.b0.Accept()
+			server.ReadHead()
+			server.Want("half")
+			l.order(l.p.Server().WeighBackend(proxy.DefaultGroup, "b1", 1))
+			test.take(&leaving{t: t, p: l.p})
+			tend := l.p.Server().Tend
+			tend(tend(l.p.Server().Now()) + int64(time.Hour))
+			client.Send("rest")
+			server.Want("rest")
+			server.Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+			tend(l.p.Server().Now() + int64(time.Hour))
+			server.Send("done")
+			if head := client.ReadHead(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
+				t.Errorf("the request gets %q", head)
+			}
+			client.Want("done")
+			l.p.WaitEnd(t).Want(t, "complete", 200, "backend")
+			if test.name == "removed" {
+				server.WantEOF() // it is not kept for others
+			}
+		})
+	}
+}
