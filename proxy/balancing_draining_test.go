@@ -111,6 +111,23 @@ func TestAllTunnelsEndAtOnceWithoutARate(t *testing.T) {
 	l.ended(8, "drained")
 }
 
+// TestTheRateIsOfAllLoops: those of three are no faster than one.
+func TestTheRateIsOfAllLoops(t *testing.T) {
+	t.Parallel()
+	l := startLeaving(t, 8, func(c *proxy.Config) { c.Loops = 3 })
+	l.drain(time.Hour)
+	next := l.p.Server().Tend(l.p.Server().Now())
+	for ended := range 8 {
+		if n := l.p.Metric(t, "culvert_tunnels_active"); n != float64(8-ended) {
+			t.Fatalf("%v tunnels are left, want %d", n, 8-ended)
+		}
+		next = l.p.Server().Tend(next)
+		l.p.WaitMetric(t, float64(7-ended), "culvert_tunnels_active")
+	}
+	l.live(0)
+	l.ended(8, "drained")
+}
+
 // TestTunnelsOutliveWhatIsNoEnd: a weight of 0, by order or by configuration, and being drained without a limit.
 func TestTunnelsOutliveWhatIsNoEnd(t *testing.T) {
 	t.Parallel()

@@ -62,14 +62,10 @@ func (s *streams) endOldest(n int) {
 	}
 }
 
-// endTunnelsOf ends tunnels to a backend as long as any are left to be ended, which all loops share.
+// endTunnelsOf ends tunnels to a backend as long as any are left to be ended, which all loops share: one that has none must
+// not claim any, not even for a moment.
 func (h *shard) endTunnelsOf(b *backend, left *atomic.Int64, reason engine.EndReason) {
-	for left.Add(-1) >= 0 {
-		r := h.streams.byBackend[b]
-		if r == nil || r.count == 0 {
-			left.Add(1)
-			return
-		}
-		r.root.next.value.(*tunnel).relay.End(engine.Outcome{Reason: reason, By: engine.SideNone})
+	for h.streams.byBackend[b] != nil && left.Add(-1) >= 0 {
+		h.streams.byBackend[b].root.next.value.(*tunnel).relay.End(engine.Outcome{Reason: reason, By: engine.SideNone})
 	}
 }
