@@ -98,6 +98,47 @@ func (l *leaving) ended(n int, reason string) {
 
 const betweenEnds = int64(time.Second) / endRate
 
+// TestTunnelsEndAtTheirRate: not one before the deadline, and then the oldest first, one after the other.
+func TestTunnelsEndAtTheirRate(t *testing.T) {
+	t.Parallel()
+	for name, drain := range map[string]func(*leaving){
+		"by the operator": func(l *leaving) { l.drain(time.Hour) },
+		"by configuration": func(l *leaving) {
+			l.p.Reload(t, func(c *proxy.Config) {
+				c.Groups[0].Backends[0].Drain, c.Groups[0].Backends[0].DrainFor = true, time.Hour
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := startLeaving(t, 4, nil)
+			tend := l.p.Server().Tend
+			before := l.p.Server().Now()
+			drain(l)
+			after := l.p.Server().Now()
+			next := tend(after)
+			if next < before+int64(time.Hour) || next > after+int64(time.Hour) {
+				t.Fatalf("the tunnels are to end after %v, want an hour", time.Duration(next-before))
+			}
+			wantStanding(t, l.p, "draining", "serving")
+			wantAnswers(t, l.p, 3, "b1")
+			for left := 4; left > 0; left-- {
+				tend(next - 1)
+				l.live(left)
+				then := tend(next)
+				l.live(left - 1)
+				if then != next+betweenEnds && left > 1 {
+					t.Fatalf("the next tunnel ends %v after the last", time.Duration(then-next))
+				}
+				next = then
+			}
+			l.ended(4, "drained")
+			if then := tend(next); then < next+int64(time.Second) {
+				t.Errorf("with nothing left to be ended, the steward looks again after %v", time.Duration(then-next))
+			}
+		})
+	}
+}
+
 // TestAllTunnelsEndAtOnceWithoutARate, over all loops.
 func TestAllTunnelsEndAtOnceWithoutARate(t *testing.T) {
 	t.Parallel()
@@ -126,6 +167,34 @@ func TestTheRateIsOfAllLoops(t *testing.T) {
 	}
 	l.live(0)
 	l.ended(8, "drained")
+}
+
+// TestTheEndOfTunnelsIsStopped by whoever uses the backend again, or gives it more time.
+func TestTheEndOfTunnelsIsStopped(t *testing.T) {
+	t.Parallel()
+	for name, stop := range map[string]func(*leaving){
+		"used again":      func(l *leaving) { l.order(l.p.Server().UndrainBackend(proxy.DefaultGroup, "b0")) },
+		"drained forever": func(l *leaving) { l.drain(0) },
+		"drained longer":  func(l *leaving) { l.drain(24 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := startLeaving(t, 4, nil)
+			tend := l.p.Server().Tend
+			l.drain(time.Hour)
+			next := tend(tend(tend(l.p.Server().Now())))
+			l.live(2)
+			stop(l)
+			tend(next)
+			tend(next + int64(time.Hour))
+			l.live(2)
+			l.ended(2, "drained")
+			if name == "used again" {
+				wantStanding(t, l.p, "serving", "serving")
+				l.order(l.p.Server().WeighBackend(proxy.DefaultGroup, "b1", 0))
+				l.p.Tunnel(t)
+			}
+		})
+	}
 }
 
 // TestTunnelsOutliveWhatIsNoEnd: a weight of 0, by order or by configuration, and being drained without a limit.

@@ -237,12 +237,13 @@ func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, n
 	return members, next
 }
 
-// drain notes whether a member is being drained, and returns when its tunnels are to end.
+// drain notes whether a member is being drained, and returns when its tunnels are to end; Never: not, or already.
 func (m *mate) drain(draining bool, limit, now int64) (next int64) {
+	m.ending = false
 	switch {
 	case !draining:
 		if m.drained != 0 {
-			m.drained, m.began, m.ending = 0, now, false
+			m.drained, m.began = 0, now
 		}
 		return health.Never
 	case m.drained == 0:
@@ -255,7 +256,7 @@ func (m *mate) drain(draining bool, limit, now int64) (next int64) {
 		return end
 	}
 	m.ending = true
-	return now
+	return health.Never
 }
 
 // eject takes in what became of requests, and says who is ejected.
