@@ -84,6 +84,7 @@ func endings() map[string]func(*ending) {
 	all := map[string]func(*ending){}
 	for _, phase := range []map[string]func(*ending){
 		headEndings, dialEndings, awaitEndings, bodyEndings, answerEndings, keepAliveEndings, tunnelEndings, lingerEndings, handshakeEndings,
+		balancingEndings,
 	} {
 		maps.Copy(all, phase)
 	}
