@@ -85,6 +85,13 @@ func (s *Server) Addr() netip.AddrPort {
 	return s.listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
+// Len returns how many connections are open now, as the server sees it. A tunnel is one.
+func (s *Server) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
 // Close ends the server and all its connections, and waits until they have ended. The error says what did not end.
 func (s *Server) Close() error {
 	if s.line != nil {

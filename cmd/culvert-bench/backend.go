@@ -6,7 +6,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"os/signal"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"culvert/bench/echo"
 	"culvert/cmd/internal/settings"
@@ -30,7 +34,7 @@ func (c *backendCommand) AfterApply() error {
 	return nil
 }
 
-// Run serves until the end.
+// Run serves until the end. Whoever sends SIGUSR1 is told how many connections are open.
 func (c *backendCommand) Run(p *program) error {
 	server, err := echo.Start(echo.Options{
 		Listen: c.Listen, Pollers: c.Pollers, Delay: c.Delay, StallEvery: c.StallEvery, StallFor: c.StallFor,
@@ -38,6 +42,9 @@ func (c *backendCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, unix.SIGUSR1)
+	defer signal.Stop(asked)
 	fmt.Fprintf(p.stdout, "echo backend on %s\n", server.Addr())
 	ctx := p.ctx
 	if c.Duration > 0 {
@@ -45,9 +52,14 @@ func (c *backendCommand) Run(p *program) error {
 		ctx, cancel = context.WithTimeout(ctx, c.Duration)
 		defer cancel()
 	}
-	select {
-	case <-ctx.Done(): // a signal is how it is meant to end
-	case <-server.Ended():
+	for {
+		select {
+		case <-asked:
+			fmt.Fprintf(p.stdout, "connections %d\n", server.Len())
+		case <-ctx.Done(): // a signal is how it is meant to end
+			return server.Close()
+		case <-server.Ended():
+			return server.Close()
+		}
 	}
-	return server.Close()
 }

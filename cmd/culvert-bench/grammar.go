@@ -23,7 +23,7 @@ type grammar struct {
 	Idle    idleCommand    `cmd:"" help:"Hold tunnels open."`
 	Connect connectCommand `cmd:"" help:"Measure connecting: connect, upgrade, one echo, close."`
 	Get     getCommand     `cmd:"" help:"Measure ordinary requests over kept connections."`
-	Backend backendCommand `cmd:"" help:"Be the backend: echo messages, answer requests."`
+	Backend backendCommand `cmd:"" help:"Be the backend: echo messages, answer requests. On SIGUSR1 it prints how many connections are open."`
 	peersCommands
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -240,7 +240,7 @@ func TestASignalEndsAMeasurement(t *testing.T) {
 	}
 }
 
-// TestBackendServesUntilASignal: its first line says where.
+// TestBackendServesUntilASignal: its first line says where, and on SIGUSR1 it says for how many.
 func TestBackendServesUntilASignal(t *testing.T) {
 	reader, writer := io.Pipe()
 	ended := make(chan int, 1)
@@ -248,11 +248,21 @@ func TestBackendServesUntilASignal(t *testing.T) {
 		p := &program{stdout: writer, stderr: io.Discard}
 		ended <- p.run([]string{"backend", "--listen", "127.0.0.1:0"})
 	}()
-	line, err := bufio.NewReader(reader).ReadString('\n')
+	lines := bufio.NewReader(reader)
+	line, err := lines.ReadString('\n')
 	address, ok := strings.CutPrefix(strings.TrimSpace(line), "echo backend on ")
 	if err != nil || !ok {
 		t.Fatalf("its first line is %q, %v", line, err)
 	}
+	conn, _, _, err := gobwas.Dial(t.Context(), "ws://"+address+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Kill(unix.Getpid(), unix.SIGUSR1)
+	if line, err := lines.ReadString('\n'); err != nil || line != "connections 1\n" {
+		t.Errorf("with one client it says %q, %v", line, err)
+	}
+	_ = conn.Close()
 	if got := run("connect --count 3 --warm-up 0 --target " + address); got.status != exitOK {
 		t.Errorf("%+v", got)
 	}
