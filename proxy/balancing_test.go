@@ -93,6 +93,26 @@ func TestABackendThatIsDrainedKeepsItsTunnels(t *testing.T) {
 	}
 }
 
+// TestAReloadBeginsNobodyAnew: who was there has its whole share, and stands as long as it has; who is new begins slowly.
+func TestAReloadBeginsNobodyAnew(t *testing.T) {
+	b0, b1 := proxytest.NewBackend(t), proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b0}, Config: func(c *proxy.Config) {
+		c.Groups[0].SlowStart = health.SlowStart{Duration: int64(time.Hour), Least: 10}
+	}})
+	before := p.Server().Backends()[0].Since
+	for queue := range 3 { // the group is the same, and then another one
+		p.Reload(t, func(c *proxy.Config) {
+			c.Groups[0].Backends = append(c.Groups[0].Backends, proxy.BackendConfig{Name: "b1", Address: b1.Address(), Weight: 1})
+			c.Groups[0].Queue = queue
+		})
+		list := p.Server().Backends()
+		if list[0].Share != 100 || list[0].Since <= before || list[1].Share != 10 {
+			t.Errorf("%+v", list)
+		}
+		before = list[0].Since
+	}
+}
+
 func TestClientsComeBackToTheirBackend(t *testing.T) {
 	a, b := newSite(t, "a"), newSite(t, "b")
 	p := proxytest.Start(t, proxytest.Options{Addresses: addresses(a, b), Config: func(c *proxy.Config) {
