@@ -16,7 +16,7 @@ const (
 	// shrink. leftAgain is by how much that may grow when as many come and go again: what is measured varies so.
 	leftPerTunnel, leftAgain = 256, 64
 	// leftAnyway is what may be left besides: histograms and the like that are made when they are needed first.
-	leftAnyway = 1 << 20
+	leftAnyway = 2 << 20
 )
 
 // ending is a scene in which a policy ends the tunnels of one server.
@@ -70,11 +70,18 @@ func (e *ending) look(round int) {
 		e.t.Errorf("%d of %d tunnels have ended before their time", e.owed-s.left, e.owed)
 	}
 	e.gone += len(e.guests.exchange(round))
+	truth := e.servers.truth()
+	if others, want := total(truth)-truth[e.name], e.tunnels()-(e.owed-int64(e.gone)); others != want {
+		e.t.Fatalf("servers whose tunnels are not to end have %d in all, and should have %d: %v", others, want, truth)
+	}
 }
 
 // finish waits for the end of the last one: those of the server have ended for that reason, at the rate, and no others.
 func (e *ending) finish() int {
 	e.t.Helper()
+	if e.scene.drained != "" && e.gone == 0 {
+		e.t.Errorf("none of %d tunnels has ended within %s: reloads put the end off", e.owed, time.Since(e.began))
+	}
 	until(e.t, "the tunnels of "+e.name+" to be ended", func() bool {
 		e.look(0)
 		return e.servers.truth()[e.name] == 0 && int64(e.gone) >= e.owed
@@ -105,7 +112,7 @@ func endedFor(metric string) (reason string, ok bool) {
 	return reason, scanned(metric, `culvert_tunnels_ended_total{,reason=%q}`, &reason)
 }
 
-// leastHeap returns how many bytes of the proxy's heap live: the least that there were, until the collector has run twice.
+// leastHeap returns how many bytes of the proxy's heap live: the least that there were, until the collector has run three times.
 func (p *play) leastHeap() float64 {
 	p.t.Helper()
 	const runs, allocated = "go_gc_duration_seconds_count", "go_memstats_heap_alloc_bytes"
@@ -114,7 +121,7 @@ func (p *play) leastHeap() float64 {
 	until(p.t, "the collector to run", func() bool {
 		now = p.metrics()
 		least = min(least, now[allocated])
-		return now[runs] >= first+2
+		return now[runs] >= first+3
 	})
 	return least
 }

@@ -48,6 +48,7 @@ type play struct {
 	servers  servers
 	guests   guests
 	standing int64 // tunnels that are open all the time
+	began    time.Time
 
 	scene  *scene
 	judged map[string]int // tunnels whose choice was looked at, by who got them
@@ -76,6 +77,7 @@ func startPlay(t *testing.T) *play {
 	}
 	p.proxy = startChild(t, p.culvert, "run", "--config", p.file)
 	until(t, "the proxy", func() bool { return p.metrics() != nil })
+	p.began = time.Now()
 	return p
 }
 
@@ -165,9 +167,11 @@ func (p *play) agreeInTheEnd() {
 	until(p.t, "all counts to agree", func() bool { text = p.difference(); return text == "" })
 }
 
-// difference returns what the list, the metrics, the servers and the clients do not agree on.
+// difference returns what the list, the metrics, the servers and the clients do not agree on, or what a server that was
+// there all the time has lost.
 func (p *play) difference() string {
 	p.t.Helper()
+	lived := time.Since(p.began).Seconds()
 	listed := p.servers.listed(p.t, p.command("backend", "list", "--json", "--group", "echo"))
 	told, truth := p.metrics(), p.servers.truth()
 	if got := slices.Sorted(maps.Keys(listed)); !slices.Equal(got, slices.Sorted(slices.Values(p.scene.servers))) {
@@ -180,6 +184,9 @@ func (p *play) difference() string {
 		if known && active != float64(n) || inList && b.Connections != n || n > 0 && !known {
 			return fmt.Sprintf("%s has %d tunnels, the list says %d (%v), the metrics say %v (%v)", name, n, b.Connections, inList, active, known)
 		}
+	}
+	if b := listed[north]; b.Status != "serving" || b.Share != 100 || b.Since < lived {
+		return fmt.Sprintf("nothing has happened to %s for %.1f s, and it stands like this: %+v", north, lived, b)
 	}
 	if n := told["culvert_tunnels_active{}"]; total(truth) != p.tunnels() || n != float64(p.tunnels()) {
 		return fmt.Sprintf("there are %d tunnels; the servers have %v, the proxy has %v", p.tunnels(), truth, n)
@@ -268,10 +275,17 @@ func TestLongLivedTruth(t *testing.T) {
 		p.choices(), p.judged, opened.Seconds(), closed.Seconds())
 }
 
-// choices returns how many choices were looked at.
+// choices returns how many choices were looked at: nearly all, and everybody was chosen at some time.
 func (p *play) choices() (n int) {
-	for count := range maps.Values(p.judged) {
-		n += count
+	p.t.Helper()
+	for name := range p.servers {
+		n += p.judged[name]
+		if p.judged[name] == 0 {
+			p.t.Errorf("%s never got a tunnel", name)
+		}
+	}
+	if n < reloads*behindReload*2/3 {
+		p.t.Errorf("the choice of %d new tunnels was looked at only", n)
 	}
 	return n
 }
