@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -129,17 +128,21 @@ func (p *play) leastHeap() float64 {
 // wantNothingLeft fails if the proxy, or a server, holds more than it did before there were tunnels.
 func (p *play) wantNothingLeft(before map[string]float64, descriptors int, heap, largest float64) {
 	p.t.Helper()
-	until(p.t, "all descriptors to be closed", func() bool {
-		for one := range maps.Values(p.servers) {
-			if one.descriptors() > one.idle {
-				return false
-			}
-		}
-		return p.proxy.descriptors() <= descriptors
-	})
+	for name, one := range p.servers {
+		p.untilClosed(name, one.child, one.idle)
+	}
+	p.untilClosed("the proxy", p.proxy, descriptors)
 	until(p.t, "as many goroutines as before", func() bool { return p.metrics()["go_goroutines"] <= before["go_goroutines"] })
-	after := p.metrics()
-	wantNothingHeld(p.t, before, after)
+	var after map[string]float64
+	defer func() {
+		if p.t.Failed() {
+			p.t.Log(held(before, after))
+		}
+	}()
+	until(p.t, "as little to be held as before", func() bool { // but for a check, now and then
+		after = p.metrics()
+		return len(held(before, after)) == 0
+	})
 	if n := after["culvert_reloads_total"]; n != reloads {
 		p.t.Errorf("%v configurations were taken over, want %d", n, reloads)
 	}
@@ -159,6 +162,12 @@ func (p *play) wantNothingLeft(before map[string]float64, descriptors int, heap,
 	if most := left + leftAgain*mostTunnels; again > most {
 		p.t.Errorf("%.0f bytes of the heap are left behind as many tunnels again, at most %.0f are to", again, most)
 	}
+}
+
+// untilClosed waits until a process has no more descriptors than it had.
+func (p *play) untilClosed(name string, c *child, before int) {
+	p.t.Helper()
+	until(p.t, fmt.Sprintf("the descriptors of %s, which had %d, to be closed", name, before), func() bool { return c.descriptors() <= before })
 }
 
 // wave opens as many tunnels again, has each carry a message, and closes them. It returns how much of the heap lives then.

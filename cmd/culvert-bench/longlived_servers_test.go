@@ -38,7 +38,6 @@ func startServers(t *testing.T, bench string, names ...string) (all servers, che
 		s := &server{child: startChild(t, bench, "backend", "--listen", hostOf(i)+":0")}
 		words := strings.Fields(s.line())
 		s.address = words[len(words)-1]
-		s.idle = s.descriptors()
 		checked := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if s.sick.Load() {
 				w.WriteHeader(http.StatusServiceUnavailable)
@@ -50,7 +49,23 @@ func startServers(t *testing.T, bench string, names ...string) (all servers, che
 		t.Cleanup(checked.Close)
 		all[name] = s
 	}
+	all.rest(t)
 	return all, checkPort
+}
+
+// rest notes how many descriptors each server has when it has served somebody: before, it may still be starting.
+func (s servers) rest(t *testing.T) {
+	t.Helper()
+	for _, one := range s {
+		g := guests{t: t, address: one.address}
+		g.enter(g.open())
+		g.exchange(0)
+		g.leave(1)
+	}
+	until(t, "the servers to be at rest", func() bool { return total(s.truth()) == 0 })
+	for _, one := range s {
+		one.idle = one.descriptors()
+	}
 }
 
 // hostOf returns the address of a server: all of 127.0.0.0/8 is this machine.

@@ -159,14 +159,22 @@ func howMany(t *testing.T, others int) int {
 // wantNothingHeld fails if the proxy holds more than it did before.
 func wantNothingHeld(t *testing.T, before, after map[string]float64) {
 	t.Helper()
+	for _, text := range held(before, after) {
+		t.Error(text)
+	}
+}
+
+// held returns what the proxy holds more of than before.
+func held(before, after map[string]float64) (texts []string) {
 	for _, name := range []string{
 		"culvert_buffer_bytes{}", "culvert_relay_pending_bytes{}", "culvert_lingering_closes_active{}", "culvert_exchanges_active{}",
 		"culvert_timers{}", "culvert_client_connections_active", "culvert_relays_shed_total{}",
 	} {
 		if value, known := after[name]; !known || value > before[name] {
-			t.Errorf("%s is %v, known %v; it was %v", name, value, known, before[name])
+			texts = append(texts, fmt.Sprintf("%s is %v, known %v; it was %v", name, value, known, before[name]))
 		}
 	}
+	return texts
 }
 
 // TestThousandsOfTunnelsOfOneProcessLeaveNothingBehind: client, proxy and backend are processes of their own. All tunnels
