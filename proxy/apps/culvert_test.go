@@ -51,17 +51,21 @@ var lookAtSources = sync.OnceValue(func() error {
 	return nil
 })
 
-// startCulvert runs the program until the test is over, before backends given by host and port. It has to end well.
+// startCulvert runs the program until the test is over, before backends given by host and port, or with what a
+// configuration file among the settings says. It has to end well.
 func startCulvert(t *testing.T, backends []string, settings ...string) *culvert {
 	t.Helper()
 	if err := lookAtSources(); err != nil {
 		t.Fatal(err)
 	}
 	arguments := []string{
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json", "--shutdown-delay", "0", "--shutdown-grace", "0",
+		"--admin", "127.0.0.1:0", "--log-format", "json", "--shutdown-delay", "0", "--shutdown-grace", "0",
 	}
 	if !slices.Contains(settings, "--loops") {
 		settings = append(settings, "--loops", "2")
+	}
+	if !slices.Contains(settings, "--config") {
+		settings = append(settings, "--listen", "127.0.0.1:0")
 	}
 	for _, backend := range backends {
 		arguments = append(arguments, "--backend", backend)

@@ -97,7 +97,7 @@ type script struct {
 	t       *testing.T
 	name    string
 	command *exec.Cmd
-	stdin   io.Closer
+	stdin   io.WriteCloser
 	lines   *bufio.Reader
 	errors  bytes.Buffer
 	stop    func() error

@@ -12,4 +12,6 @@ const (
 	memoryGrowth = 8 << 20
 	// keepAliveRequests is how many requests go over a few connections.
 	keepAliveRequests = 10_000
+	// crowdSessions is how many sessions of Socket.IO there are, half of them before another server joins.
+	crowdSessions = 1000
 )

@@ -13,4 +13,6 @@ const (
 	memoryGrowth = 64 << 20
 	// keepAliveRequests is how many requests go over a few connections.
 	keepAliveRequests = 1000
+	// crowdSessions is how many sessions of Socket.IO there are, half of them before another server joins.
+	crowdSessions = 400
 )
