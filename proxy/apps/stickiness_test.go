@@ -263,7 +263,8 @@ func TestSocketIOSessionsAreLostWithoutStickiness(t *testing.T) {
 	t.Logf("%d of 50 sessions were lost, by %d requests to the wrong server", lost, unknown)
 }
 
-// TestNoSocketIOSessionIsLostByOtherMeans: what else brings a session's requests to one server.
+// TestNoSocketIOSessionIsLostByOtherMeans: what else brings a session's requests to one server. Under hash, any bound on
+// the load would send some of them elsewhere.
 func TestNoSocketIOSessionIsLostByOtherMeans(t *testing.T) {
 	for _, one := range []struct {
 		name, group, settings, cookie string
