@@ -263,16 +263,15 @@ func TestSocketIOSessionsAreLostWithoutStickiness(t *testing.T) {
 	t.Logf("%d of 50 sessions were lost, by %d requests to the wrong server", lost, unknown)
 }
 
-// TestNoSocketIOSessionIsLostByOtherMeans: what else brings a session's requests to one server. Under hash, any bound on
-// the load would send some of them elsewhere.
+// TestNoSocketIOSessionIsLostByOtherMeans: what else brings a session's requests to one server.
 func TestNoSocketIOSessionIsLostByOtherMeans(t *testing.T) {
 	for _, one := range []struct {
 		name, group, settings, cookie string
 		header                        []string
 	}{
 		{name: "the server's own cookie", group: `schedule: wlc, sticky: "rewrite:io"`, cookie: "io"},
-		{name: "the client's address", group: "schedule: {algorithm: hash, load-factor: 0}", settings: "--trusted-proxies 127.0.0.1", header: []string{"X-Forwarded-For", "10.0.#.1"}},
-		{name: "a cookie", group: `schedule: {algorithm: hash, hash-by: "cookie:user", load-factor: 0}`, header: []string{"cookie", "user=number-#"}},
+		{name: "the client's address", group: "schedule: {algorithm: hash}", settings: "--trusted-proxies 127.0.0.1", header: []string{"X-Forwarded-For", "10.0.#.1"}},
+		{name: "a cookie", group: `schedule: {algorithm: hash, hash-by: "cookie:user"}`, header: []string{"cookie", "user=number-#"}},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			c := startCrowd(t, one.group, one.settings, one.cookie, "a", "b")

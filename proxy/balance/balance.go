@@ -17,8 +17,6 @@ const (
 	MaxWeight = 100 * WeightUnit
 	// MaxMembers bounds the members of a scheduler, those of weight 0 included.
 	MaxMembers = 1 << 16
-	// DefaultLoadFactor is by how much a member may be above its share of the connections before Hash passes it over.
-	DefaultLoadFactor = 1.25
 	// MaxLoadFactor bounds the load factor.
 	MaxLoadFactor = 100
 )

@@ -30,13 +30,16 @@ func membersOf(weights ...int) []Member {
 	return members
 }
 
+// usualFactor bounds the loads of Hash in tests.
+const usualFactor = 1.25
+
 func repeated(weight, n int) []int {
 	return slices.Repeat([]int{weight}, n)
 }
 
 func scheduler(t testing.TB, a Algorithm, members []Member, previous Scheduler) Scheduler {
 	t.Helper()
-	s, err := New(Config{Algorithm: a, Members: members, LoadFactor: DefaultLoadFactor}, previous)
+	s, err := New(Config{Algorithm: a, Members: members, LoadFactor: usualFactor}, previous)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func TestBalancingIsTranslated(t *testing.T) {
 	rules := f.ListenerConfigs(&s)[0].Rules
 	wantRules := []proxy.RuleConfig{
 		{Group: "app", Schedule: &proxy.Schedule{Algorithm: "rr"}, Sticky: &proxy.Stickiness{Name: "LB", HTTPOnly: true}},
-		{Group: "app", Schedule: &proxy.Schedule{Algorithm: "hash", HashBy: proxy.HashKey{Kind: proxy.HashQuery, Name: "room"}, LoadFactor: 1.25}, Sticky: &proxy.Stickiness{Rewrite: true, Name: "sid", KeyFile: "folder/keys"}},
+		{Group: "app", Schedule: &proxy.Schedule{Algorithm: "hash", HashBy: proxy.HashKey{Kind: proxy.HashQuery, Name: "room"}}, Sticky: &proxy.Stickiness{Rewrite: true, Name: "sid", KeyFile: "folder/keys"}},
 	}
 	for n := range wantRules {
 		if !reflect.DeepEqual(rules[n].Schedule, wantRules[n].Schedule) || !reflect.DeepEqual(rules[n].Sticky, wantRules[n].Sticky) {

@@ -41,7 +41,7 @@ func groupOf(i *settings.Invocation) Group {
 	if i.Command == settings.Demo {
 		return g // it has none of these flags
 	}
-	g.Schedule, g.Sticky, g.Check, g.Discovery = scheduleOf(b.Schedule), stickyOf(place{}, b.Sticky), checkOf(b.Check), discoveryOf(b)
+	g.Schedule, g.Sticky, g.Check, g.Discovery = proxy.Schedule{Algorithm: b.Schedule}, stickyOf(place{}, b.Sticky), checkOf(b.Check), discoveryOf(b)
 	if b.Schedule == hashAlgorithm {
 		g.Schedule.HashBy = hashKeyOf(b.HashBy)
 	}

@@ -33,10 +33,10 @@ What a group of the configuration file ([configuration.md](configuration.md#a-gr
 | ` + "`wlc`" + ` | the server with the fewest connections for its weight: the right one for tunnels that live long |
 | ` + "`least-time`" + ` | the server that answers fastest for its connections and its weight |
 | ` + "`p2c`" + ` | of two servers drawn by weight the one with fewer connections for it |
-| ` + "`hash`" + ` | the same server for the same client, or the same part of a request, as long as it is there and not overloaded |
+| ` + "`hash`" + ` | the same server for the same client, or the same part of a request, as long as it is there |
 
-Under ` + "`hash`" + ` an overloaded server's requests go to others one by one. Where a server alone knows its sessions, as with Socket.IO, say ` + "`load-factor: 0`" + `,
-or make them sticky.
+With a ` + "`load-factor`" + `, requests of a server that has more than so much go to others one by one: not for applications whose sessions, or rooms, are known to one
+server alone.
 
 A server of weight 0, one that is drained, fails its checks or is ejected gets no new requests. A rule may have a ` + "`schedule`" + ` and a ` + "`sticky`" + ` of its own,
 in place of its group's.

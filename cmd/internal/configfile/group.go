@@ -178,7 +178,7 @@ func readServerAddress(r *reader, n *node, to *Server) {
 // newGroup returns a group of which nothing is said.
 func newGroup(name string) Group {
 	return Group{
-		Name: name, Schedule: scheduleOf(flagNamed("schedule").Default), Outliers: defaultOutliers(), EndRate: defaultEndRate,
+		Name: name, Schedule: proxy.Schedule{Algorithm: flagNamed("schedule").Default}, Outliers: defaultOutliers(), EndRate: defaultEndRate,
 		QueueTimeout: proxy.DefaultQueueTimeout, RetryShare: proxy.DefaultRetryShare,
 	}
 }

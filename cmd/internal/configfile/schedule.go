@@ -9,9 +9,7 @@ import (
 	"culvert/proxy"
 )
 
-// defaultLoadFactor is that of hash where nothing else is said; maxLoadFactor bounds it.
 const (
-	defaultLoadFactor = 1.25
 	maxLoadFactor     = 100
 	loadFactorAllowed = "0 (no bound), or 1 to 100"
 	hashAlgorithm     = "hash"
@@ -29,7 +27,7 @@ var scheduleFields = sync.OnceValue(func() []field[proxy.Schedule] {
 		flagField("hash-by", "hash-by", "The part of a request by which `hash` goes; `address`, if not given: that of the client, trusted proxies seen through. Requests without it are spread by load.",
 			func(to *proxy.Schedule, part settings.HashBy) { to.HashBy = hashKeyOf(part) }),
 		rangeField("load-factor", loadFactorAllowed, shape{"type": "number", "minimum": 0, "maximum": maxLoadFactor},
-			"How many times its share of the connections a server may have under `hash` before others take what is beyond; 1.25, if not given.",
+			"How many times its share of the connections a server may have under `hash` before others take what is beyond; 0, if not given.",
 			readLoadFactor, func(to *proxy.Schedule, factor float64) { to.LoadFactor = factor }),
 	}
 })
@@ -68,15 +66,6 @@ func scheduleShape() shape { return anyOf(flagShape(flagNamed("schedule")), ref(
 
 func scheduleAllowed() string { return flagNamed("schedule").Allowed + orBalancing }
 
-// scheduleOf returns the schedule of an algorithm of which nothing else is said.
-func scheduleOf(algorithm string) proxy.Schedule {
-	s := proxy.Schedule{Algorithm: algorithm}
-	if algorithm == hashAlgorithm {
-		s.LoadFactor = defaultLoadFactor
-	}
-	return s
-}
-
 // schedule reads an algorithm, or a mapping.
 func (r *reader) schedule(n *node) (proxy.Schedule, bool) {
 	if !r.wordOrMapping(n) {
@@ -84,9 +73,9 @@ func (r *reader) schedule(n *node) (proxy.Schedule, bool) {
 	}
 	if n.kind == scalar {
 		word, ok := decoded[string](r, n, "schedule")
-		return scheduleOf(word), ok
+		return proxy.Schedule{Algorithm: word}, ok
 	}
-	s := proxy.Schedule{LoadFactor: -1}
+	s := proxy.Schedule{}
 	before := len(r.problems.Errors())
 	values, ok := readMapping(r, n, scheduleFields(), &s)
 	if !ok || len(r.problems.Errors()) > before {
@@ -100,9 +89,6 @@ func (r *reader) schedule(n *node) (proxy.Schedule, bool) {
 		if values[key] != nil && s.Algorithm != hashAlgorithm {
 			r.fail(values[key].place, "%s: it has no effect without algorithm: hash", key)
 		}
-	}
-	if values["load-factor"] == nil {
-		s.LoadFactor = scheduleOf(s.Algorithm).LoadFactor
 	}
 	return s, true
 }
