@@ -176,7 +176,7 @@ func (p *play) wave() float64 {
 	n := strconv.Itoa(howMany(p.t, 0))
 	out, err := exec.Command(p.bench, "echo", "--target", p.site.listen, "--tunnels", n, "--pace", "256", "--messages", n, "--warm-up", "0").CombinedOutput()
 	if err != nil {
-		p.t.Errorf("as many tunnels again: %v\n%s", err, out)
+		p.t.Errorf("as many tunnels again: %v\n%s\n%+v\n%v", err, out, p.listed(), p.metrics())
 	}
 	until(p.t, "them to be over", func() bool { return p.metrics()["culvert_tunnels_active{}"] == 0 })
 	return p.leastHeap()

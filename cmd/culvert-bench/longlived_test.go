@@ -75,6 +75,11 @@ func startPlay(t *testing.T) *play {
 	if out, err := exec.Command(p.culvert, "check", p.file).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	t.Cleanup(func() { // when it has been ended
+		if t.Failed() {
+			t.Logf("the proxy said:\n%s", p.proxy.said.String())
+		}
+	})
 	p.proxy = startChild(t, p.culvert, "run", "--config", p.file)
 	until(t, "the proxy", func() bool { return p.metrics() != nil })
 	p.began = time.Now()
