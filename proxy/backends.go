@@ -57,9 +57,14 @@ type orders struct {
 
 // leave counts a connection out. Whoever waits for that is called.
 func (b *backend) leave() {
+	q := b.queue.Load()
+	if q != nil && q.waiting.Load() > 0 {
+		q.giveUp(&b.active)
+		return
+	}
 	b.active.Add(-1)
-	if q := b.queue.Load(); q != nil && q.waiting.Load() > 0 {
-		q.call()
+	if q != nil && q.waiting.Load() > 0 {
+		q.call() // one has come in between
 	}
 }
 

@@ -142,11 +142,15 @@ func (g *group) room(tried []int, most int) (places int) {
 
 // attend calls those in line for whom there may be a place, the oldest first; all, where nobody serves any more.
 func (g *group) attend() {
-	if waiting := int(g.queue.waiting.Load()); waiting > 0 && !g.serves(nil) {
-		g.queue.callUpTo(waiting)
-	} else if waiting > 0 {
-		g.queue.callUpTo(g.room(nil, waiting))
+	if g.queue.waiting.Load() == 0 {
+		return
 	}
+	g.queue.callUpTo(func(waiting int) int {
+		if !g.serves(nil) {
+			return waiting
+		}
+		return g.room(nil, waiting)
+	})
 }
 
 // pickAgain: the request was called.
@@ -157,6 +161,7 @@ func (x *exchange) pickAgain() {
 	switch {
 	case ok && x.mayDial(b):
 		x.leaveQueue(true)
+		g.attend() // while this one counted as called, nobody was for another place
 		x.record.waited = x.shard.loop.Now() - x.record.headDone
 		x.dialDeadline = x.shard.loop.Now() + int64(x.policy.Timeouts.ConnectTotal)
 		x.state = exchangeDialing

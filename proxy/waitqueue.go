@@ -128,11 +128,22 @@ func (q *waitQueue) call() {
 	}
 }
 
-// callUpTo has the first in line pick, for there are so many places, but for those that have been called for them already.
-func (q *waitQueue) callUpTo(places int) {
+// giveUp counts a connection out and has the first in line pick: at once, lest another is called for the place as well.
+func (q *waitQueue) giveUp(active *atomic.Int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.first != nil && q.called < places {
+	active.Add(-1)
+	if q.first != nil {
+		q.summon(q.first)
+	}
+}
+
+// callUpTo has the first in line pick, for as many places as there are, but for those that have been called for them
+// already. They are counted under the lock: who has been called counts as such until after it has its place.
+func (q *waitQueue) callUpTo(places func(waiting int) int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for most := places(int(q.waiting.Load())); q.first != nil && q.called < most; {
 		q.summon(q.first)
 	}
 }
