@@ -8,6 +8,7 @@ package nsdtest
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -159,15 +160,16 @@ func (s *Server) must(err error) {
 	}
 }
 
-// freePort returns a port of the loopback that is free for UDP and TCP.
+// freePort returns a port of the loopback that is free for UDP and TCP. The kernel gives none of these to connections: one
+// of them, that of whoever waits for the server for example, would keep it from listening.
 func freePort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	for range 100 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		address := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(10_000+rand.IntN(20_000)))
+		tcp, err := net.Listen("tcp", address.String())
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		address := tcp.Addr().(*net.TCPAddr).AddrPort()
 		udp, err := net.ListenPacket("udp", address.String())
 		_ = tcp.Close()
 		if err == nil {
