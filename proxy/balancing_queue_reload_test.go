@@ -147,3 +147,20 @@ func TestAShutdownLetsThoseWhoWaitHaveTheirTurn(t *testing.T) {
 	next.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	wantStatus(t, first, 200)
 }
+
+// TestWhoWaitsForBackendsThatAreSpokenToOtherwiseIsRefused: its request was written without the PROXY header that they want.
+func TestWhoWaitsForBackendsThatAreSpokenToOtherwiseIsRefused(t *testing.T) {
+	t.Parallel()
+	p, _ := narrow(t, 2, nil)
+	_, _ = p.Tunnel(t)
+	waiting := waits(t, p, proxytest.UpgradeRequest(), 1)
+	other := newTellers(t, "other")[0]
+	p.Reload(t, func(c *proxy.Config) {
+		c.Groups[0].Backends, c.Groups[0].SendProxy = []proxy.BackendConfig{other.Member("other")}, 1
+	})
+	wantStatus(t, waiting, 503)
+	p.WaitEnd(t).Want(t, "no-backend", 503, "proxy")
+	if n := len(other.requests()); n != 0 {
+		t.Errorf("the backend has got %d requests", n)
+	}
+}

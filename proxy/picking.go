@@ -155,7 +155,10 @@ func (g *group) attend() {
 
 // pickAgain: the request was called.
 func (x *exchange) pickAgain() {
-	x.renewGroup()
+	if !x.renewGroup() {
+		x.refuse(EndNoBackend, engine.SideNone)
+		return
+	}
 	g := x.rule.group
 	b, full, ok := x.pick()
 	switch {
@@ -184,12 +187,16 @@ func (x *exchange) pickAgain() {
 }
 
 // renewGroup has a request that has waited chosen for by the present configuration: its backends may all be gone, and others
-// be there. How it is treated besides is what it was when its head was whole.
-func (x *exchange) renewGroup() {
+// be there. How it is treated besides is what it was when its head was whole. It reports false where they are spoken to so
+// differently now that what was written for them is not for these.
+func (x *exchange) renewGroup() bool {
 	site, before := x.shard.site, x.rule.group
 	g := site.group(before.name)
 	if g == nil || g == before {
-		return
+		return true
+	}
+	if !g.takesPrefacesOf(before) {
+		return false
 	}
 	rule := *x.rule
 	rule.group, rule.lineup = g, g.own
@@ -206,6 +213,14 @@ func (x *exchange) renewGroup() {
 		}
 	}
 	x.rule = &rule
+	return true
+}
+
+// takesPrefacesOf tells whether a request begins with the same PROXY header, or none, as with another configuration: over
+// TLS it goes out apart from the request.
+func (g *group) takesPrefacesOf(other *group) bool {
+	return g.config.SendProxy == other.config.SendProxy &&
+		(g.config.SendProxy == 0 || len(g.members) == 0 || g.members[0].backend.secure == other.members[0].backend.secure)
 }
 
 // leaveQueue gives up the place in line, if there is one. served says that it was not in vain.
