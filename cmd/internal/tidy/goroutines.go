@@ -12,13 +12,14 @@ import (
 // per loop or takes work off a loop that would stall it.
 var goroutineFiles = []string{
 	"engine/loop.go",
-	"proxy/proxytest/secure.go",   // what a test has written before there was room
-	"proxy/proxytest/serve.go",    // the scripts of a test's backend
-	"proxy/tlskeeper.go",          // certificates are read from files
-	"proxy/discovering.go",        // servers are discovered beside the loops
-	"proxy/discovery/exchange.go", // the end of a context ends a read
-	"proxy/discovery/watcher.go",  // names and files are asked beside the loops
-	"proxy/steward.go",            // schedulers are made, and tunnels of a backend ended, off the loops
+	"proxy/proxytest/secure.go",          // what a test has written before there was room
+	"proxy/proxytest/serve.go",           // the scripts of a test's backend
+	"proxy/tlskeeper.go",                 // certificates are read from files
+	"proxy/discovering.go",               // servers are discovered beside the loops
+	"proxy/discovery/exchange.go",        // the end of a context ends a read
+	"proxy/discovery/watcher.go",         // names and files are asked beside the loops
+	"proxy/discovery/nsdtest/nsdtest.go", // the parent of a test's process must not end before it
+	"proxy/steward.go",                   // schedulers are made, and tunnels of a backend ended, off the loops
 	"proxy/watchdog.go",
 	"tls/workers.go",
 	"tls/internal/tlstest/handshake.go", // the client of a test's handshake

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +48,7 @@ type Server struct {
 	address netip.AddrPort
 	dir     string
 	command *exec.Cmd
+	ended   chan struct{} // closed when the process has
 	output  bytes.Buffer
 	serial  int
 }
@@ -96,7 +98,20 @@ func (s *Server) run() {
 	s.command = exec.Command(s.program, "-d", "-c", s.path("nsd.conf"))
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	s.command.Stdout, s.command.Stderr = &s.output, &s.output
-	s.must(s.command.Start())
+	s.ended = make(chan struct{})
+	started := make(chan error)
+	// goroutine: parent of the server, ends when the process does
+	go func() {
+		defer close(s.ended)
+		runtime.LockOSThread() // the signal of Pdeathsig comes with the end of the thread that started the process
+		defer runtime.UnlockOSThread()
+		err := s.command.Start()
+		started <- err
+		if err == nil {
+			_ = s.command.Wait()
+		}
+	}()
+	s.must(<-started)
 	for range 1000 {
 		c, err := net.Dial("tcp", s.address.String())
 		if err == nil {
@@ -120,11 +135,11 @@ func (s *Server) Change(zone string, lines ...string) {
 
 // Kill ends it: its port is closed. It may be called again.
 func (s *Server) Kill() {
-	if s.command == nil {
+	if s.command == nil || s.command.Process == nil {
 		return
 	}
 	_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL) // its children too
-	_ = s.command.Wait()
+	<-s.ended
 	s.command = nil
 }
 
