@@ -145,6 +145,7 @@ func (f *found) wants(group string, servers ...string) {
 		slices.Sort(now)
 		return slices.Equal(now, want)
 	})
+	waitEntered(f.p)
 }
 
 // asks sends ten requests to a group, which must get to these servers, and to each of them.

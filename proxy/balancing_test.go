@@ -243,6 +243,7 @@ func TestServersComeFromAFile(t *testing.T) {
 		all := p.Server().Backends()
 		return len(all) == 1 && all[0].Address == b.address.String()
 	})
+	waitEntered(p)
 	if _, body := ask(t, p, ""); body != "b" {
 		t.Errorf("%q answers", body)
 	}
@@ -255,6 +256,7 @@ func TestServersComeFromAFile(t *testing.T) {
 	}
 	write("[]\n")
 	proxytest.Eventually(t, "nobody is left", func() bool { return len(p.Server().Backends()) == 0 })
+	waitEntered(p)
 	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
 		t.Errorf("without servers the answer is %q", head)
 	}

@@ -148,6 +148,10 @@ func (q inquiry) of(t testing.TB, p *proxytest.Proxy, o proxytest.ConnOptions) s
 // who returns the name of the teller that answered.
 func who(head string) string { return proxytest.Field(head, "X-Teller") }
 
+// waitEntered waits until every loop has entered the servers that Backends tells of: no reload is under way any more when an
+// order was refused.
+func waitEntered(p *proxytest.Proxy) { _ = p.Server().UndrainBackend(proxy.DefaultGroup, "nobody") }
+
 // replace writes a file as editors and agents do: whole, under another name first.
 func replace(t testing.TB, file, text string) {
 	t.Helper()
