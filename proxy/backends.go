@@ -25,6 +25,7 @@ type backend struct {
 	backendKey
 	label    atomic.Pointer[string]    // what the operator calls it
 	active   atomic.Int64              // connections, those being dialed included
+	tunnels  atomic.Int64              // of these, those that are open tunnels
 	identity uint64                    // the same wherever a group of this name has this address
 	latency  balance.Latency           // of its answers
 	tally    health.Tally              // of requests that it failed in a row
@@ -51,7 +52,8 @@ type found struct {
 // orders are what the operator wants of a backend, beside the configuration.
 type orders struct {
 	drain  bool
-	limit  int64 // nanoseconds; 0: none
+	since  int64 // when the drain was ordered last, Monotonic ns
+	limit  int64 // nanoseconds from then on; 0: none
 	weight int   // -1: the configured one
 }
 

@@ -30,9 +30,10 @@ type BackendStatus struct {
 	// Status is serving, draining, weight-0, down or ejected; Reason is why it is down.
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
-	// Since is how long it has been so, in seconds.
+	// Since is how long it has been so, in seconds. Connections are requests and tunnels.
 	Since       float64 `json:"since_seconds"`
 	Connections int64   `json:"connections"`
+	Tunnels     int64   `json:"tunnels"`
 	Waiting     int     `json:"waiting,omitempty"`
 }
 
@@ -50,7 +51,7 @@ func (s *Server) Backends() []BackendStatus {
 			b := m.backend
 			status := BackendStatus{
 				Group: g.name, Name: b.name(), Address: b.where(), Configured: m.weight, Weight: m.weight, Priority: int(m.priority),
-				Connections: b.active.Load(), Waiting: int(g.queue.waiting.Load()),
+				Connections: b.active.Load(), Tunnels: b.tunnels.Load(), Waiting: int(g.queue.waiting.Load()),
 			}
 			if known := c.mates[b]; known != nil {
 				status.Weight, status.Share, status.Status = known.weight, known.share, known.status.String()
@@ -66,9 +67,9 @@ func (s *Server) Backends() []BackendStatus {
 }
 
 // DrainBackend takes a backend out of use: no new requests, and its tunnels live on, for limit at most (0: for ever), after
-// which they are ended at the group's rate.
+// which they are ended at the group's rate. The limit counts from now, also where the backend is drained already.
 func (s *Server) DrainBackend(group, name string, limit time.Duration) error {
-	return s.order(group, name, func(o *orders) { o.drain, o.limit = true, int64(limit) })
+	return s.order(group, name, func(o *orders) { o.drain, o.since, o.limit = true, engine.Monotonic(), int64(limit) })
 }
 
 // UndrainBackend takes it into use again, slowly. One that the configuration drains stays as it is.

@@ -215,17 +215,17 @@ func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, n
 			c.mates[b] = known
 		}
 		members[i] = health.Member{Weight: m.weight, Priority: m.priority, Checks: b.state()}
-		limit, draining := m.drainFor, m.drain
+		limit, draining, since := m.drainFor, m.drain, int64(0)
 		if o := b.orders.Load(); o != nil {
 			if o.drain {
-				draining, limit = true, o.limit
+				draining, limit, since = true, o.limit, o.since
 			}
 			if o.weight >= 0 {
 				members[i].Weight = o.weight
 			}
 		}
 		members[i].Draining = draining
-		next = min(next, known.drain(draining, limit, now))
+		next = min(next, known.drain(draining, limit, since, now))
 		if known.was == health.Down && members[i].Checks != health.Down {
 			known.began = now
 		}
@@ -237,8 +237,9 @@ func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, n
 	return members, next
 }
 
-// drain notes whether a member is being drained, and returns when its tunnels are to end; Never: not, or already.
-func (m *mate) drain(draining bool, limit, now int64) (next int64) {
+// drain notes whether a member is being drained, and returns when its tunnels are to end; Never: not, or already. The limit
+// counts from when the drain began, or from since, when it was ordered anew.
+func (m *mate) drain(draining bool, limit, since, now int64) (next int64) {
 	m.ending = false
 	switch {
 	case !draining:
@@ -252,7 +253,7 @@ func (m *mate) drain(draining bool, limit, now int64) (next int64) {
 	if limit == 0 {
 		return health.Never
 	}
-	if end := m.drained + limit; end > now {
+	if end := max(m.drained, since) + limit; end > now {
 		return end
 	}
 	m.ending = true
@@ -366,7 +367,7 @@ func (w *steward) endTunnels(g *group, c *crew, status []health.Status, now int6
 		if m.pace == (health.Pace{}) {
 			m.pace, _ = health.NewPace(g.config.EndRate, now) // checked when the site was made
 		}
-		left := int(b.active.Load())
+		left := int(b.tunnels.Load()) // a request ends by itself
 		if n := m.pace.Take(left, now); n > 0 {
 			w.server.endTunnelsOf(b, n, reason)
 		}

@@ -23,6 +23,7 @@ func (s *streams) add(t *tunnel) {
 		s.byBackend[t.record.backend] = r
 	}
 	r.add(&t.link, t)
+	t.record.backend.tunnels.Add(1)
 	s.count++
 }
 
@@ -30,6 +31,7 @@ func (s *streams) remove(t *tunnel) {
 	b := t.record.backend
 	r := s.byBackend[b]
 	r.remove(&t.link)
+	b.tunnels.Add(-1)
 	s.count--
 	if r.count == 0 {
 		delete(s.byBackend, b)

@@ -108,7 +108,7 @@ type backendList struct {
 
 type backendDrain struct {
 	Name   string        `arg:"" placeholder:"NAME" help:"The backend, by its name or its address."`
-	For    time.Duration `default:"0" placeholder:"DURATION" min:"1s" max:"24h" zero:"as long as they live" help:"How long its tunnels may live on; then they are ended one by one."`
+	For    time.Duration `default:"0" placeholder:"DURATION" min:"1s" max:"24h" zero:"as long as they live" help:"How long its tunnels may live on, from now; then they are ended one by one."`
 	Choice backendChoice `embed:""`
 }
 
