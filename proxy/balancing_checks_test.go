@@ -287,8 +287,8 @@ func TestChecksOfBackendsThatDoNotGreet(t *testing.T) {
 	way := proxytest.Way{Backend: proxytest.TLS13}
 	for _, test := range []checkCase{
 		{name: "silence", answer: func(k *checked, _ *proxytest.Conn) { k.p.Server().ExpireChecks() }, reason: "timeout"},
-		{name: "garbage", answer: func(_ *checked, c *proxytest.Conn) { c.Send("220 mail.example.com ESMTP\r\n") }, reason: "tls-handshake"},
-		{name: "a FIN", answer: func(_ *checked, c *proxytest.Conn) { c.CloseWrite() }, reason: "tls-handshake"},
+		{name: "garbage", answer: func(_ *checked, c *proxytest.Conn) { c.Send("220 mail.example.com ESMTP\r\n") }, reason: `tls: not TLS: "220 mail.example.com ESMTP\r\n"`},
+		{name: "a FIN", answer: func(_ *checked, c *proxytest.Conn) { c.CloseWrite() }, reason: "tls: truncated"},
 		{name: "a reset", answer: func(_ *checked, c *proxytest.Conn) { c.Reset() }, reason: "tls-handshake"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -310,7 +310,7 @@ func TestChecksOfBackendsThatDoNotGreet(t *testing.T) {
 		})
 		k.p.Server().BeginChecks()
 		k.b.Accept()
-		k.found(1, "tls-handshake")
+		k.found(1, "tls: alert sent: bad certificate: failed to verify certificate: x509: certificate is valid for example.com, not other.example")
 		if head, _ := ask(t, k.p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
 			t.Errorf("a request gets %q", head)
 		}

@@ -164,7 +164,7 @@ func (c *check) Ready(_ engine.Side, r engine.Readiness) {
 		c.connecting(r)
 	case checkSecuring:
 		if r&engine.Broken != 0 {
-			c.over("tls-handshake")
+			c.over(transportOf(c.conn).handshakeDetail())
 			return
 		}
 		c.talk()

@@ -86,14 +86,19 @@ func (x *exchange) secureBackend(raw *engine.Conn) {
 	t.end.Begin(nil)
 }
 
+// handshakeDetail says why the handshake with a backend failed: the operator must know what is wrong with its certificate.
+func (t *tlsTransport) handshakeDetail() string {
+	if e := t.Err(); e != nil {
+		return e.Error()
+	}
+	return "tls-handshake"
+}
+
 // securedReady is called when the handshake with the backend is over, well or not.
 func (x *exchange) securedReady(r engine.Readiness) {
 	t := transportOf(x.backend)
 	if r&engine.Broken != 0 {
-		x.record.detail = "tls-handshake"
-		if e := t.Err(); e != nil {
-			x.record.detail = e.Error() // the operator must know what is wrong with the backend's certificate
-		}
+		x.record.detail = t.handshakeDetail()
 		x.dialFailed()
 		return
 	}
