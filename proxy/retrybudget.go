@@ -47,7 +47,7 @@ func (b *retryBudget) take(now int64) bool {
 // refill adds the free ones of the time since it was last done.
 func (b *retryBudget) refill(now int64) {
 	last := b.refilled.Load()
-	due := (now - last) * retryFree * oneRetry / int64(time.Second)
+	due := min(now-last, int64(time.Second)) * retryFree * oneRetry / int64(time.Second) // longer fills it no more
 	if due < oneRetry || !b.refilled.CompareAndSwap(last, now) {
 		return
 	}
