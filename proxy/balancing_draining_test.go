@@ -284,6 +284,36 @@ func TestTunnelsOfABackendThatIsDown(t *testing.T) {
 	})
 }
 
+// TestTunnelsEndWhenDownWhateverElseIsSaid: also those of a backend that gets no requests for another reason.
+func TestTunnelsEndWhenDownWhateverElseIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, take := range map[string]func(*leaving){
+		"weight-0": func(l *leaving) { l.order(l.p.Server().WeighBackend(proxy.DefaultGroup, "b0", 0)) },
+		"draining": func(l *leaving) { l.drain(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := newSite(t, "check")
+			l := startLeaving(t, 2, func(c *proxy.Config) {
+				c.Groups[0].Check, c.Groups[0].EndWhenDown, c.Groups[0].EndRate = checkedElsewhere(at), true, 0
+			})
+			take(l)
+			l.live(2)
+			at.failing.Store(true)
+			for range 2 { // one may have found it up before
+				over := l.p.Metric(t, "culvert_health_checks_total") + l.p.Metric(t, "culvert_backends_checked")
+				l.p.Server().BeginChecks()
+				waitChecks(t, l.p, over)
+			}
+			l.p.Server().Tend(l.p.Server().Now())
+			l.live(0)
+			l.ended(2, "backend-down")
+			if status := reported(l.p, "b0").Status; status != name {
+				t.Errorf("b0 is %s", status)
+			}
+		})
+	}
+}
+
 // TestRequestsOfADrainedBackendAreAnswered, and its connections end with them.
 func TestRequestsOfADrainedBackendAreAnswered(t *testing.T) {
 	t.Parallel()

@@ -38,7 +38,7 @@ type crew struct {
 // mate is one member.
 type mate struct {
 	began   int64 // when its slow start did, Monotonic ns
-	was     health.State
+	was     health.State // of its checks, at the last look
 	status  health.Status
 	since   int64 // when the status became that
 	drained int64 // when it began to be drained; 0: it is not
@@ -167,7 +167,7 @@ func (w *steward) settle(s *site, g *group, now int64) (next int64) {
 	if changed {
 		g.attend()
 	}
-	return min(next, w.endTunnels(g, c, after.status, now))
+	return min(next, w.endTunnels(g, c, now))
 }
 
 // predecessor returns who had the turns of a lineup so far.
@@ -350,14 +350,14 @@ func (c *crew) tell(log zerolog.Logger, g *group, status []health.Status, now in
 }
 
 // endTunnels ends tunnels of members whose tunnels are to end, at the group's rate, and returns when the next are due.
-func (w *steward) endTunnels(g *group, c *crew, status []health.Status, now int64) (next int64) {
+func (w *steward) endTunnels(g *group, c *crew, now int64) (next int64) {
 	next = health.Never
 	for i := range g.members {
 		b := g.members[i].backend
 		m := c.mates[b]
 		reason := EndDrained
 		ending := m.ending
-		if !ending && g.config.EndWhenDown && status[i] == health.Failing {
+		if !ending && g.config.EndWhenDown && m.was == health.Down { // also where that is not why it gets no requests
 			ending, reason = true, EndBackendDown
 		}
 		if !ending {
