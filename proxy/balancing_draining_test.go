@@ -314,6 +314,18 @@ func TestTunnelsEndWhenDownWhateverElseIsSaid(t *testing.T) {
 	}
 }
 
+// TestAReloadChangesTheRateOfTunnelsThatAreBeingEnded, for it is then that an operator sees how fast that is.
+func TestAReloadChangesTheRateOfTunnelsThatAreBeingEnded(t *testing.T) {
+	t.Parallel()
+	l := startLeaving(t, 4, func(c *proxy.Config) { c.Groups[0].EndRate = 1 })
+	l.drain(time.Nanosecond) // a reload looks at the present moment
+	l.p.Server().Tend(l.p.Server().Now())
+	l.live(3)
+	l.p.Reload(t, func(c *proxy.Config) { c.Groups[0].EndRate = 0 })
+	l.live(0)
+	l.ended(4, "drained")
+}
+
 // TestRequestsOfADrainedBackendAreAnswered, and its connections end with them.
 func TestRequestsOfADrainedBackendAreAnswered(t *testing.T) {
 	t.Parallel()

@@ -37,13 +37,14 @@ type crew struct {
 
 // mate is one member.
 type mate struct {
-	began   int64 // when its slow start did, Monotonic ns
+	began   int64        // when its slow start did, Monotonic ns
 	was     health.State // of its checks, at the last look
 	status  health.Status
 	since   int64 // when the status became that
 	drained int64 // when it began to be drained; 0: it is not
 	ending  bool  // its tunnels are being ended
 	pace    health.Pace
+	rate    int // of the pace
 	weight  int
 	share   int
 }
@@ -364,8 +365,9 @@ func (w *steward) endTunnels(g *group, c *crew, now int64) (next int64) {
 			m.pace = health.Pace{}
 			continue
 		}
-		if m.pace == (health.Pace{}) {
-			m.pace, _ = health.NewPace(g.config.EndRate, now) // checked when the site was made
+		if m.pace == (health.Pace{}) || m.rate != g.config.EndRate {
+			m.rate = g.config.EndRate
+			m.pace, _ = health.NewPace(m.rate, now) // checked when the site was made
 		}
 		left := int(b.tunnels.Load()) // a request ends by itself
 		if n := m.pace.Take(left, now); n > 0 {
