@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"culvert/proxy"
+	"culvert/proxy/balance"
 	"culvert/proxy/proxytest"
 	"culvert/proxy/route"
 )
@@ -214,6 +215,31 @@ func TestARuleHasAScheduleOfItsOwn(t *testing.T) {
 	for key, name := range spread(t, p, inRoom) {
 		if before[key] != name {
 			t.Errorf("over a reload %s gets from %s to %s", key, before[key], name)
+		}
+	}
+}
+
+// TestWhatNoSchedulerTakesIsRefused, and does not come out when schedulers are made, of rules and groups alike.
+func TestWhatNoSchedulerTakesIsRefused(t *testing.T) {
+	t.Parallel()
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{proxytest.NewBackend(t)}})
+	for name, change := range map[string]func(*proxy.Config){
+		"a load factor of a group": func(c *proxy.Config) { c.Groups[0].Schedule.LoadFactor = 0.5 },
+		"a load factor of a rule": func(c *proxy.Config) {
+			c.Listeners[0].Rules = []proxy.RuleConfig{{
+				Match: route.Match{Path: "/r/"}, Group: proxy.DefaultGroup, Schedule: &proxy.Schedule{Algorithm: "hash", LoadFactor: 0.5},
+			}}
+		},
+		"more servers than a scheduler has room for": func(c *proxy.Config) {
+			one := c.Groups[0].Backends[0]
+			for i := range balance.MaxMembers {
+				one.Address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)}), 80)
+				c.Groups[0].Backends = append(c.Groups[0].Backends, one)
+			}
+		},
+	} {
+		if err := p.TryReload(change); err == nil {
+			t.Errorf("%s: it was taken", name)
 		}
 	}
 }

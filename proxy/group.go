@@ -57,6 +57,9 @@ type schedule struct {
 
 func newSchedule(c *Schedule) (schedule, error) {
 	s := schedule{loadFactor: c.LoadFactor, hashBy: c.HashBy}
+	if s.loadFactor != 0 && !(s.loadFactor >= 1 && s.loadFactor <= balance.MaxLoadFactor) {
+		return s, fmt.Errorf("load factor %v: allowed are 1 to %d, and 0 for no bound", s.loadFactor, balance.MaxLoadFactor)
+	}
 	if c.Algorithm == "" {
 		return s, nil
 	}
@@ -163,8 +166,8 @@ func (b *siteBuilder) finishGroup(g *group, c *GroupConfig) error {
 		return err
 	case c.SendProxy < 0 || c.SendProxy > 2:
 		return fmt.Errorf("PROXY header version %d: allowed are 0 (none), 1 and 2", c.SendProxy)
-	case own.loadFactor != 0 && !(own.loadFactor >= 1 && own.loadFactor <= balance.MaxLoadFactor):
-		return fmt.Errorf("load factor %v: allowed are 1 to %d, and 0 for no bound", own.loadFactor, balance.MaxLoadFactor)
+	case len(g.members) > balance.MaxMembers:
+		return fmt.Errorf("%d servers: there may be %d", len(g.members), balance.MaxMembers)
 	case c.RetryShare < 0 || c.RetryShare > 100:
 		return fmt.Errorf("retries of %d %%: allowed are 0 to 100", c.RetryShare)
 	case c.Queue < 0:
