@@ -29,7 +29,13 @@ func (s *fileSource) refresh(_ context.Context, w *work) {
 		s.watch.take()
 		s.looked = true
 	}
-	set, err := readFile(s.watch.name)
+	data, err := readBounded(s.watch.name)
+	if err != nil {
+		s.watch.untake()
+		s.problem = fmt.Errorf("%s: %w", s.watch.name, err)
+		return
+	}
+	set, err := ParseFile(data, s.watch.name)
 	s.problem = err
 	if err == nil {
 		s.set, s.known = set, true
@@ -39,14 +45,6 @@ func (s *fileSource) refresh(_ context.Context, w *work) {
 func (s *fileSource) due() int64 { return s.next }
 
 func (s *fileSource) state() (Set, bool, error) { return s.set, s.known, s.problem }
-
-func readFile(name string) (Set, error) {
-	data, err := readBounded(name)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return ParseFile(data, name)
-}
 
 // literalSource is an address that stands for itself.
 type literalSource struct{ set Set }

@@ -167,6 +167,29 @@ func TestAFileThatThereIsNotYet(t *testing.T) {
 	})
 }
 
+// TestAFileThatCannotBeReadIsTriedAgain though it has not changed: what was in the way may be gone.
+func TestAFileThatCannotBeReadIsTriedAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	must(t, os.WriteFile(file, []byte("- 10.0.0.1:80\n"), 0o600))
+	s, w := &fileSource{watch: fileWatch{name: file}}, &work{clock: func() int64 { return 0 }}
+	var most syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &most))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Max: most.Max})) // no descriptor is left
+	for range 3 {
+		s.refresh(t.Context(), w)
+	}
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &most))
+	if _, known, problem := s.state(); known || problem == nil {
+		t.Fatalf("without descriptors the file is known (%v), or there is no problem (%v)", known, problem)
+	}
+	for range 2 {
+		s.refresh(t.Context(), w)
+	}
+	if set, known, problem := s.state(); !known || problem != nil || !slices.Equal(spell(set), []string{"10.0.0.1:80 1/0"}) {
+		t.Errorf("with descriptors it is %v (known %v), and the problem %v", spell(set), known, problem)
+	}
+}
+
 func TestDiff(t *testing.T) {
 	parse := func(text string) Set {
 		set, err := ParseFile([]byte(text), "f")

@@ -45,6 +45,10 @@ func (w *fileWatch) take() {
 	w.before = w.seen
 }
 
+// untake has what is there be a change: it could not be read, which may be for want of descriptors, or of a right that is
+// given later, and no state of a file tells of that.
+func (w *fileWatch) untake() { w.seen = fileState{} }
+
 // changed looks at the file and reports whether it is another than was taken last, or gone, and is not being changed just
 // now: it is as it was at the look before. Then it counts as taken.
 func (w *fileWatch) changed() bool {
@@ -57,6 +61,8 @@ func (w *fileWatch) changed() bool {
 	return settled
 }
 
+var errTooLong = fmt.Errorf("more than %d bytes, which is the most allowed", MaxFileBytes)
+
 // readBounded reads a file of at most MaxFileBytes. What is no file is not opened: that could wait for ever. Errors do not
 // repeat the name.
 func readBounded(name string) ([]byte, error) {
@@ -66,6 +72,8 @@ func readBounded(name string) ([]byte, error) {
 		return nil, reasonOf(err)
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
+	case info.Size() > MaxFileBytes:
+		return nil, errTooLong
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -77,7 +85,7 @@ func readBounded(name string) ([]byte, error) {
 	case err != nil:
 		return nil, reasonOf(err)
 	case len(data) > MaxFileBytes:
-		return nil, fmt.Errorf("more than %d bytes, which is the most allowed", MaxFileBytes)
+		return nil, errTooLong
 	}
 	return data, nil
 }
