@@ -114,7 +114,7 @@ func (d *discoverer) watch(c *Config) error {
 }
 
 // inherit has a source that is asked in another way from now on, such as with another bound on TTLs, keep what is known
-// of it until there is an answer.
+// of it until there is an answer. The port and the weight of addresses are no part of that: they are ours.
 func (d *discoverer) inherit(by watcherKey, sources []discovery.Source) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -124,12 +124,24 @@ func (d *discoverer) inherit(by watcherKey, sources []discovery.Source) {
 			continue
 		}
 		for other, u := range d.found {
-			if other.source == source && u.Known {
-				d.found[key] = u
+			if u.Known && other.source.Kind == source.Kind && other.source.Name == source.Name {
+				d.found[key] = discovery.Update{Source: source, Known: true, Warning: u.Warning, Set: rewritten(u.Set, source)}
 				break
 			}
 		}
 	}
+}
+
+// rewritten returns what was found for a source of the same name as what is found for this one.
+func rewritten(set discovery.Set, source discovery.Source) discovery.Set {
+	if source.Kind != discovery.Addresses {
+		return set
+	}
+	set = slices.Clone(set) // in the order of addresses, of which each is there once, as before
+	for i := range set {
+		set[i].Address, set[i].Weight = netip.AddrPortFrom(set[i].Address.Addr(), source.Port), source.Weight
+	}
+	return set
 }
 
 // forget drops what is known of sources that a configuration does not have.

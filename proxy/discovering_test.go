@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -35,6 +36,35 @@ func TestPrioritiesOfRecordsAreAnOrder(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%v of %v become %v, want %v", c.given, c.kind, got, c.want)
+		}
+	}
+}
+
+// TestWhatIsKnownOfASourceIsInherited by one of the same name that is asked in another way, or whose addresses get another
+// port and weight: a resolver that is silent just then empties no group.
+func TestWhatIsKnownOfASourceIsInherited(t *testing.T) {
+	a := netip.MustParseAddr("10.0.0.1")
+	of := func(c Discovery) (watcherKey, discovery.Source) {
+		key, _ := keyOf(&GroupConfig{Discovery: &c})
+		return key.watcher, key.source
+	}
+	for name, c := range map[string]struct {
+		before, after Discovery
+		want          discovery.Set
+	}{
+		"another bound":            {Discovery{DNS: "a", Port: 80, Weight: 1}, Discovery{DNS: "a", Port: 80, Weight: 1, MinTTL: 2}, discovery.Set{{Address: netip.AddrPortFrom(a, 80), Weight: 1}}},
+		"another port and weight":  {Discovery{DNS: "a", Port: 80, Weight: 1}, Discovery{DNS: "a", Port: 81, Weight: 9}, discovery.Set{{Address: netip.AddrPortFrom(a, 81), Weight: 9}}},
+		"a file, in another way":   {Discovery{File: "f"}, Discovery{File: "f", MinTTL: 2}, discovery.Set{{Address: netip.AddrPortFrom(a, 80), Weight: 1}}},
+		"another name":             {Discovery{DNS: "a", Port: 80, Weight: 1}, Discovery{DNS: "b", Port: 80, Weight: 1}, nil},
+		"services, and no address": {Discovery{DNS: "a", Port: 80, Weight: 1}, Discovery{DNS: "a", SRV: true}, nil},
+	} {
+		d := newDiscoverer(nil)
+		by, source := of(c.before)
+		d.found[sourceKey{by, source}] = discovery.Update{Source: source, Known: true, Set: discovery.Set{{Address: netip.AddrPortFrom(a, 80), Weight: 1}}}
+		by, source = of(c.after)
+		d.inherit(by, []discovery.Source{source})
+		if u := d.found[sourceKey{by, source}]; !u.Set.Equal(c.want) || u.Known != (c.want != nil) {
+			t.Errorf("%s: %v is known (%v), want %v", name, u.Set, u.Known, c.want)
 		}
 	}
 }
