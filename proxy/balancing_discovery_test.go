@@ -57,6 +57,28 @@ func TestAReloadKnowsWhatIsDiscovered(t *testing.T) {
 	}
 }
 
+// TestServersThatCouldNotBeEnteredAreTriedAgain: a file that the configuration needs was not whole when they were found.
+func TestServersThatCouldNotBeEnteredAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	tellers := newTellers(t, "a", "b")
+	list, keys := filepath.Join(t.TempDir(), "servers.yaml"), filepath.Join(t.TempDir(), "keys")
+	replace(t, list, fmt.Sprintf("- %s\n", tellers[0].Address()))
+	whole := strings.Repeat("5a", 32) + "\n"
+	replace(t, keys, whole)
+	p := startTellers(t, tellers, func(c *proxy.Config, _ *proxy.GroupConfig) {
+		c.Groups[0].Backends, c.Groups[0].Discovery = nil, &proxy.Discovery{File: list}
+		c.Groups[0].Sticky = &proxy.Stickiness{KeyFile: keys}
+	})
+	replace(t, keys, whole[:10])
+	replace(t, list, fmt.Sprintf("- %s\n", tellers[1].Address()))
+	proxytest.Eventually(t, "the log tells of it", func() bool { return strings.Contains(p.ErrorLog(), "cannot be used yet") })
+	if head := (inquiry{}).try(t, p); who(head) != "a" {
+		t.Errorf("with half a key the answer is %q", head)
+	}
+	replace(t, keys, whole)
+	proxytest.Eventually(t, "the other server is used", func() bool { return who((inquiry{}).try(t, p)) == "b" })
+}
+
 // found is a proxy before groups whose servers are discovered, each behind the path of its name, by a real DNS server and in a
 // file. All are the same two servers: one at 127.0.0.1, the other with the same port at another address.
 type found struct {

@@ -23,6 +23,9 @@ const (
 	discoveryPatience = 2 * time.Second
 	// discoveryPeriod is the least time between two changes that are entered.
 	discoveryPeriod = 200 * time.Millisecond
+	// discoveryRetry is how long it takes until a change that could not be entered is tried again: a certificate, or a file
+	// of keys, may have been on its way just then.
+	discoveryRetry = 2 * time.Second
 	// mostLevels bounds the priorities of a source that are told apart: of those beyond, all servers are asked last.
 	mostLevels = 16
 )
@@ -161,9 +164,7 @@ func (d *discoverer) forget(c *Config) {
 func (d *discoverer) refused(c *Config) error {
 	err := d.watch(c)
 	d.forget(c)
-	d.mu.Lock()
-	d.news = true
-	d.mu.Unlock()
+	d.keepNews()
 	signal(d.changed)
 	return err
 }
@@ -263,11 +264,15 @@ func (d *discoverer) start() {
 
 func (d *discoverer) run() {
 	defer close(d.ended)
+	retry := time.NewTimer(discoveryRetry)
+	retry.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-d.end:
 			return
 		case <-d.changed:
+		case <-retry.C:
 		}
 		pause := time.NewTimer(discoveryPeriod) // what comes together is entered together
 		select {
@@ -275,7 +280,9 @@ func (d *discoverer) run() {
 			pause.Stop()
 			return
 		case <-pause.C:
-			d.server.rediscover()
+			if !d.server.rediscover() {
+				retry.Reset(discoveryRetry)
+			}
 		}
 	}
 }
@@ -346,22 +353,35 @@ func levels(kind discovery.Kind, found discovery.Set) func(uint16) uint16 {
 	}
 }
 
-// rediscover enters the present configuration with what is discovered now.
-func (s *Server) rediscover() {
+// rediscover enters the present configuration with what is discovered now. It reports false where that has yet to be done.
+func (s *Server) rediscover() bool {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	if !s.discoverer.hasNews() { // a reload was here before
-		return
+		return true
 	}
-	if err := s.enterConfig(s.asked); err != nil && !errors.Is(err, ErrNotRunning) {
-		s.logs.Error.Error().Err(err).Msg("discovery: the servers found cannot be used; those before stay")
+	err := s.enterConfig(s.asked)
+	if err == nil {
+		return true
 	}
+	s.discoverer.keepNews()
+	if !errors.Is(err, ErrNotRunning) { // a start is not over, or the end has begun
+		s.logs.Error.Error().Err(err).Msg("discovery: the servers found cannot be used yet; those before stay")
+	}
+	return false
 }
 
 func (d *discoverer) hasNews() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.news
+}
+
+// keepNews notes that what is found has yet to be entered.
+func (d *discoverer) keepNews() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.news = true
 }
 
 // discover begins to watch the sources of servers, and compiles the configuration that Start begins with anew once they
