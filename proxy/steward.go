@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -135,11 +136,11 @@ func (w *steward) forget(s *site) {
 			delete(w.crews, name)
 			continue
 		}
-		for b := range c.mates {
-			if !slices.ContainsFunc(g.members, func(m member) bool { return m.backend == b }) {
-				delete(c.mates, b)
-			}
+		members := make(map[*backend]bool, len(g.members))
+		for i := range g.members {
+			members[g.members[i].backend] = true
 		}
+		maps.DeleteFunc(c.mates, func(b *backend, _ *mate) bool { return !members[b] })
 	}
 }
 
