@@ -181,10 +181,16 @@ func (p *pool) draw(random uint64) int {
 	return int(p.sequence[at])
 }
 
-// drawOther returns a member that was not tried, as likely as its weight among those says. It takes time linear in the
-// number of members, and is for requests whose first pick has failed: these take no turn, lest with two members, of
-// which one is down, every request tried that one first.
+// drawOther returns a member that was not tried, as likely as its weight among those says. It is for requests whose first
+// pick has failed: these take no turn, lest with two members, of which one is down, every request tried that one first.
+// There must be a member. Where those that were tried have nearly all the weight it takes time linear in the number of
+// members.
 func (p *pool) drawOther(r *Request) (int, bool) {
+	for range draws {
+		if i := p.draw(r.random()); !slices.Contains(r.Tried, i) {
+			return i, true
+		}
+	}
 	left := p.total
 	for i, t := range r.Tried {
 		if t >= 0 && t < len(p.members) && !slices.Contains(r.Tried[:i], t) {
