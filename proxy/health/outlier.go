@@ -1,8 +1,10 @@
 package health
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 )
 
@@ -78,7 +80,9 @@ func (t *Tally) Failures() int { return int(t.failures.Load()) }
 type Outliers[K comparable] struct {
 	settings *OutlierSettings
 	members  map[K]*ejection
-	order    []K // of the members, as they were given
+	order    []K // of the members, as they were given, each once
+	able     int // members that are not down
+	out      int // of these, those that are ejected
 }
 
 // ejection is what is remembered of a member. It is forgotten, by and by, while the member is good.
@@ -100,40 +104,63 @@ func NewOutliers[K comparable](s *OutlierSettings) *Outliers[K] {
 // It returns those that are let in again since so many may not be ejected any more, the next to come back first.
 func (o *Outliers[K]) Change(s *OutlierSettings, members []K, down func(K) bool) (back []K) {
 	before := o.members
-	o.settings, o.order = s, members
+	o.settings, o.order = s, make([]K, 0, len(members))
 	o.members = make(map[K]*ejection, len(members))
 	for _, k := range members {
+		if o.members[k] != nil {
+			continue // it is there twice
+		}
 		e := before[k]
 		if e == nil {
 			e = &ejection{}
 		}
 		e.down = down(k)
 		o.members[k] = e
+		o.order = append(o.order, k)
 	}
-	for out, most := o.counts(); out > most; out-- {
-		k, e := o.soonest(func(e *ejection) bool { return !e.down })
-		e.out = false
-		back = append(back, k)
-	}
-	return back
+	o.count()
+	return o.release(o.out - o.most())
 }
 
-// counts returns how many of those that could serve are ejected, and how many may be.
-func (o *Outliers[K]) counts() (out, most int) {
-	able := 0
+// count counts the members anew.
+func (o *Outliers[K]) count() {
+	o.able, o.out = 0, 0
 	for _, e := range o.members {
 		if e.down {
 			continue
 		}
-		able++
+		o.able++
 		if e.out {
-			out++
+			o.out++
 		}
 	}
+}
+
+// most returns how many may be ejected at once.
+func (o *Outliers[K]) most() int {
 	if o.settings.Failures == 0 {
-		return out, 0
+		return 0
 	}
-	return out, able * o.settings.MostEjected / 100
+	return o.able * o.settings.MostEjected / 100
+}
+
+// release lets so many of those in again that could serve, the next to come back first.
+func (o *Outliers[K]) release(excess int) (back []K) {
+	if excess <= 0 {
+		return nil
+	}
+	var ejected []K
+	for _, k := range o.order {
+		if e := o.members[k]; e.out && !e.down {
+			ejected = append(ejected, k)
+		}
+	}
+	slices.SortStableFunc(ejected, func(a, b K) int { return cmp.Compare(o.members[a].until, o.members[b].until) })
+	for _, k := range ejected[:excess] {
+		o.members[k].out = false
+	}
+	o.out -= excess
+	return ejected[:excess]
 }
 
 // Report takes in that a member's Tally has reached the limit, and reports whether it is ejected now: it is not if it is
@@ -143,13 +170,14 @@ func (o *Outliers[K]) Report(k K, now int64) (ejected bool) {
 	if e == nil || e.out || e.down {
 		return false
 	}
-	if out, most := o.counts(); out >= most {
+	if o.out >= o.most() {
 		return false
 	}
 	o.forgive(e, now)
 	e.times++
 	e.until = now + o.lasting(e.times)
 	e.out = true
+	o.out++
 	return true
 }
 
@@ -178,28 +206,24 @@ func (o *Outliers[K]) Advance(now int64) (back []K) {
 	for _, k := range o.order {
 		if e := o.members[k]; e.out && e.until <= now {
 			e.out = false
+			if !e.down {
+				o.out--
+			}
 			back = append(back, k)
 		}
 	}
 	return back
 }
 
-// soonest returns the ejected member that comes back next, of those that pass; nil: there is none.
-func (o *Outliers[K]) soonest(pass func(*ejection) bool) (next K, first *ejection) {
-	for _, k := range o.order {
-		if e := o.members[k]; e.out && pass(e) && (first == nil || e.until < first.until) {
-			next, first = k, e
-		}
-	}
-	return next, first
-}
-
 // Next returns when Advance has something to return; Never if nobody is ejected.
 func (o *Outliers[K]) Next() int64 {
-	if _, e := o.soonest(func(*ejection) bool { return true }); e != nil {
-		return e.until
+	next := Never
+	for _, e := range o.members {
+		if e.out {
+			next = min(next, e.until)
+		}
 	}
-	return Never
+	return next
 }
 
 // Ejected reports whether a member is.
