@@ -32,9 +32,14 @@ type waiter struct {
 
 // join puts a request in line, and reports false when as many wait as may.
 func (q *waitQueue) join(x *exchange, most int) bool {
-	if int(q.waiting.Add(1)) > most {
-		q.waiting.Add(-1)
-		return false
+	for {
+		n := q.waiting.Load()
+		if int(n) >= most {
+			return false // not counted even for a moment, in which another that has a place would be held up
+		}
+		if q.waiting.CompareAndSwap(n, n+1) {
+			break
+		}
 	}
 	w := &waiter{exchange: x, shard: x.shard, id: x.record.id, queue: q}
 	x.place = w
