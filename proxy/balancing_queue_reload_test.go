@@ -7,6 +7,7 @@ import (
 
 	"culvert/proxy"
 	"culvert/proxy/proxytest"
+	"culvert/proxy/route"
 )
 
 // What a reload, discovery and a shutdown make of requests that wait.
@@ -73,6 +74,32 @@ func TestABackendThatIsRemovedHoldsNobodyBack(t *testing.T) {
 	if n := p.Metric(t, "culvert_backend_connections_active", "backend=b0"); n != 1 {
 		t.Errorf("the tunnel to the backend that is gone counts %v", n)
 	}
+}
+
+// TestWhoWaitsByAScheduleThatIsGoneIsServedByTheGroups: by servers, too, that were not in use when it came.
+func TestWhoWaitsByAScheduleThatIsGoneIsServedByTheGroups(t *testing.T) {
+	t.Parallel()
+	other := proxytest.NewBackend(t)
+	p, _ := narrow(t, 2, func(c *proxy.Config, g *proxy.GroupConfig) {
+		g.Backends = append(g.Backends, other.Member("other"))
+		c.Listeners[0].Rules = []proxy.RuleConfig{{
+			Match: route.Match{Path: "/"}, Group: proxy.DefaultGroup, Schedule: &proxy.Schedule{Algorithm: "wlc"},
+		}}
+	})
+	order := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	order(p.Server().DrainBackend(proxy.DefaultGroup, "other", 0))
+	_, _ = p.Tunnel(t)
+	waiting := waits(t, p, proxytest.UpgradeRequest(), 1)
+	p.Reload(t, func(c *proxy.Config) { c.Listeners[0].Rules = nil })
+	order(p.Server().UndrainBackend(proxy.DefaultGroup, "other"))
+	accept(t, other, waiting).Close()
+	waiting.Close()
+	other.Close()
 }
 
 // TestNobodyWaitsWhereNobodyServes: neither those who have waited, nor those who come.

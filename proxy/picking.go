@@ -192,8 +192,8 @@ func (x *exchange) pickAgain() {
 func (x *exchange) renewGroup() bool {
 	site, before := x.shard.site, x.rule.group
 	g := site.group(before.name)
-	if g == nil || g == before {
-		return true
+	if g == nil || g == before && slices.Contains(site.lineups[g], x.rule.lineup) {
+		return true // a lineup that no rule has any more is not kept up
 	}
 	if !g.takesPrefacesOf(before) {
 		return false
