@@ -53,7 +53,8 @@ type mate struct {
 const (
 	// stewardLongest is how long the steward sleeps at most.
 	stewardLongest = time.Minute
-	// stewardShortest keeps a steward with much to do from taking a processor for itself.
+	// stewardShortest is how long it rests, at least, before it looks again: checks of many backends wake it all the time,
+	// and it must not take a processor for itself.
 	stewardShortest = 5 * time.Millisecond
 )
 
@@ -98,7 +99,13 @@ func (w *steward) run() {
 		}
 		now := engine.Monotonic()
 		next := w.tend(now)
-		timer.Reset(min(max(time.Duration(next-now), stewardShortest), stewardLongest))
+		pause := max(stewardShortest, time.Duration(engine.Monotonic()-now)) // whoever wakes it, half of the time at most
+		select {
+		case <-w.end:
+			return
+		case <-time.After(pause):
+		}
+		timer.Reset(min(max(time.Duration(next-engine.Monotonic()), 0), stewardLongest))
 	}
 }
 
