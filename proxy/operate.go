@@ -39,12 +39,11 @@ type BackendStatus struct {
 
 // Backends returns how all backends of the present configuration stand, in its order. It may be called at any time.
 func (s *Server) Backends() []BackendStatus {
-	now := engine.Monotonic()
-	current := s.site.Load()
 	s.steward.mu.Lock()
 	defer s.steward.mu.Unlock()
+	now := engine.Monotonic() // not before the lock is held: nothing has been so for less than no time
 	var all []BackendStatus
-	for _, g := range current.groups {
+	for _, g := range s.site.Load().groups { // whose members are those that the steward knows
 		c := s.steward.crews[g.name]
 		for i := range g.members {
 			m := &g.members[i]
