@@ -15,5 +15,5 @@
 //	}
 //	changed := checker.End(now, probe.Reason()) // or ReasonTimeout at the deadline, or why there is no connection
 //
-// What follows from all that is known of a group's members is Weights: nil where there is nothing to try.
+// What follows from all that is known of a member is its Status, and its Share of the weight that it has.
 package health

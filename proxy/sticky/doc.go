@@ -6,8 +6,9 @@
 //	...
 //	inserter.Begin()
 //	for each Cookie line of the request {
-//		if hit, ok := inserter.Read(line, now); ok {
-//			// hit.ID names the backend, if it is still there; set the cookie again if hit.Renew
+//		if out, hit, found := inserter.AppendRequest(dst, line, now); found {
+//			// out is the line without the cookie; hit.ID names the backend, if it is still there and not hit.Expired;
+//			// set the cookie again if hit.Renew
 //		}
 //	}
 //	head = inserter.AppendSetCookie(head, backendID, now) // in the answer, unless there was a hit
