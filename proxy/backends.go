@@ -52,6 +52,7 @@ type found struct {
 // orders are what the operator wants of a backend, beside the configuration.
 type orders struct {
 	drain  bool
+	serve  bool  // though the configuration drains it; it counts until that does not any more
 	since  int64 // when the drain was ordered last, Monotonic ns
 	limit  int64 // nanoseconds from then on; 0: none
 	weight int   // -1: the configured one

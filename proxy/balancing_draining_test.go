@@ -197,6 +197,44 @@ func TestTheEndOfTunnelsIsStopped(t *testing.T) {
 	}
 }
 
+// TestTheOperatorUsesWhatTheConfigurationDrains: its tunnels are left alone, also by reloads, until the configuration has it
+// drained no more; what it says after that counts again.
+func TestTheOperatorUsesWhatTheConfigurationDrains(t *testing.T) {
+	t.Parallel()
+	l := startLeaving(t, 4, nil)
+	tend := l.p.Server().Tend
+	reload := func(drain bool, rate int) {
+		l.p.Reload(t, func(c *proxy.Config) {
+			c.Groups[0].EndRate = rate
+			b := &c.Groups[0].Backends[0]
+			b.Drain, b.DrainFor = drain, 0
+			if drain {
+				b.DrainFor = time.Hour
+			}
+		})
+	}
+	reload(true, endRate)
+	wantStanding(t, l.p, "draining", "serving")
+	next := tend(tend(l.p.Server().Now()))
+	l.live(3)
+	l.order(l.p.Server().UndrainBackend(proxy.DefaultGroup, "b0"))
+	wantStanding(t, l.p, "serving", "serving")
+	reload(true, endRate+1)
+	tend(next + int64(time.Hour))
+	wantStanding(t, l.p, "serving", "serving")
+	l.live(3)
+	l.ended(1, "drained")
+	l.drain(0)
+	wantStanding(t, l.p, "draining", "serving")
+	l.order(l.p.Server().UndrainBackend(proxy.DefaultGroup, "b0"))
+	wantStanding(t, l.p, "serving", "serving")
+	reload(false, endRate)
+	wantStanding(t, l.p, "serving", "serving")
+	reload(true, endRate)
+	wantStanding(t, l.p, "draining", "serving")
+	l.live(3)
+}
+
 // TestTunnelsOutliveWhatIsNoEnd: a weight of 0, by order or by configuration, and being drained without a limit.
 func TestTunnelsOutliveWhatIsNoEnd(t *testing.T) {
 	t.Parallel()

@@ -68,12 +68,15 @@ func (s *Server) Backends() []BackendStatus {
 // DrainBackend takes a backend out of use: no new requests, and its tunnels live on, for limit at most (0: for ever), after
 // which they are ended at the group's rate. The limit counts from now, also where the backend is drained already.
 func (s *Server) DrainBackend(group, name string, limit time.Duration) error {
-	return s.order(group, name, func(o *orders) { o.drain, o.since, o.limit = true, engine.Monotonic(), int64(limit) })
+	return s.order(group, name, func(o *orders) {
+		o.drain, o.serve, o.since, o.limit = true, false, engine.Monotonic(), int64(limit)
+	})
 }
 
-// UndrainBackend takes it into use again, slowly. One that the configuration drains stays as it is.
+// UndrainBackend takes it into use again, slowly, whoever has drained it. Where the configuration has, that holds until
+// there is one that does not.
 func (s *Server) UndrainBackend(group, name string) error {
-	return s.order(group, name, func(o *orders) { o.drain, o.limit = false, 0 })
+	return s.order(group, name, func(o *orders) { o.drain, o.serve, o.limit = false, true, 0 })
 }
 
 // WeighBackend gives it another weight, 0 to 100; -1: that of the configuration.

@@ -226,8 +226,15 @@ func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, n
 		members[i] = health.Member{Weight: m.weight, Priority: m.priority, Checks: b.state()}
 		limit, draining, since := m.drainFor, m.drain, int64(0)
 		if o := b.orders.Load(); o != nil {
-			if o.drain {
+			switch {
+			case o.drain:
 				draining, limit, since = true, o.limit, o.since
+			case o.serve && draining:
+				draining = false
+			case o.serve: // a later configuration that drains it is to count
+				over := *o
+				over.serve = false
+				b.orders.CompareAndSwap(o, &over) // or else there are new orders, which are looked at next
 			}
 			if o.weight >= 0 {
 				members[i].Weight = o.weight

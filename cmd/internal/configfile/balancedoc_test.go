@@ -82,5 +82,6 @@ resolvers, and 10,000 servers in a file.
 
 A server with ` + "`drain: true`" + ` in the file, or one that ` + "`culvert backend drain NAME`" + ` was said of ([flags.md](flags.md#the-admin-port)), gets no new requests; its tunnels live on, for
 ` + "`drain-for`, or `--for`" + `, if that is said. Then they are ended one by one, ` + "`end-rate`" + ` of them per second, so that their clients come back at a pace that
-the other servers can bear. A server that is used again begins slowly, where the group has ` + "`slow-start`" + `.
+the other servers can bear. A server that is used again begins slowly, where the group has ` + "`slow-start`" + `. ` + "`culvert backend undrain NAME`" + ` uses one again that
+the file drains too, over reloads, until a file is read that does not drain it.
 `
