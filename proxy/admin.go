@@ -39,7 +39,7 @@ func (s *Server) notReady() string {
 		return "not running"
 	}
 	if groups := s.site.Load().groups; len(groups) > 0 && !slices.ContainsFunc(groups, (*group).canServe) {
-		return "every backend has weight 0"
+		return "no backend takes requests"
 	}
 	return ""
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"culvert/proxy"
+	"culvert/proxy/health"
+	"culvert/proxy/proxytest"
 
 	"github.com/rs/zerolog"
 )
@@ -60,5 +62,25 @@ func TestNotReadyWhereEveryBackendHasWeightZero(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	wantAdmin(t, server, "/readyz", 503, "not ready: every backend has weight 0\n")
+	wantAdmin(t, server, "/readyz", 503, "not ready: no backend takes requests\n")
+}
+
+// TestNotReadyWhereNoBackendTakesRequests, whatever the reason: weight, drain, checks.
+func TestNotReadyWhereNoBackendTakesRequests(t *testing.T) {
+	t.Parallel()
+	at := newSite(t, "b0")
+	p := proxytest.Start(t, proxytest.Options{Addresses: addresses(at, newSite(t, "b1"), newSite(t, "b2")), Config: func(c *proxy.Config) {
+		c.Groups[0].Check = seldom(func(c *health.Settings) { c.Path = "/check" })
+		c.Groups[0].Backends[2].Weight = 0
+	}})
+	checkAll(t, p)
+	wantAdmin(t, p.Server(), "/readyz", 200, "ready\n")
+	if err := p.Server().DrainBackend(proxy.DefaultGroup, "b1", 0); err != nil {
+		t.Fatal(err)
+	}
+	wantAdmin(t, p.Server(), "/readyz", 200, "ready\n")
+	at.failing.Store(true)
+	checkAll(t, p)
+	checkAll(t, p)
+	wantAdmin(t, p.Server(), "/readyz", 503, "not ready: no backend takes requests\n")
 }

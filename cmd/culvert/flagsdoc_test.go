@@ -139,7 +139,7 @@ log never delays a request: up to 1 MiB of lines wait for their reader, further 
 
 ## The admin port
 
-It answers ` + "`/metrics`, `/livez`, `/readyz` and `/backends`" + `; ` + "`/readyz`" + ` says 503 and why while the proxy shuts down, or where every backend has weight 0.
+It answers ` + "`/metrics`, `/livez`, `/readyz` and `/backends`" + `; ` + "`/readyz`" + ` says 503 and why while the proxy shuts down, or where no backend takes requests.
 Whoever can reach it can read that. Requests that a page in a browser could have caused are refused with 403: those
 with a foreign ` + "`Origin`" + `, and, while it listens on a loopback address, those whose ` + "`Host`" + ` is neither an address nor
 ` + "`localhost`" + `. At most 32 connections are served at the same time.
