@@ -79,6 +79,24 @@ func TestServersThatCouldNotBeEnteredAreTriedAgain(t *testing.T) {
 	proxytest.Eventually(t, "the other server is used", func() bool { return who((inquiry{}).try(t, p)) == "b" })
 }
 
+// TestWhatWasNeverKnownIsNotKept: the log of a list that is not there yet says so, and of no servers that hold or change.
+func TestWhatWasNeverKnownIsNotKept(t *testing.T) {
+	t.Parallel()
+	list := filepath.Join(t.TempDir(), "servers.yaml")
+	p := proxytest.Start(t, proxytest.Options{Config: func(c *proxy.Config) {
+		c.Groups[0].Backends, c.Groups[0].Discovery = nil, &proxy.Discovery{File: list}
+	}})
+	text := p.ErrorLog()
+	if !strings.Contains(text, "the servers are not known yet") || strings.Contains(text, "holds") || strings.Contains(text, "have changed") {
+		t.Errorf("the log says %s", text)
+	}
+	replace(t, list, "- 127.0.0.1:1\n")
+	proxytest.Eventually(t, "the list is read", func() bool { return len(p.Server().Backends()) == 1 })
+	if text := p.ErrorLog(); !strings.Contains(text, `"added":1`) || strings.Contains(text, "holds") {
+		t.Errorf("the log says %s", text)
+	}
+}
+
 // found is a proxy before groups whose servers are discovered, each behind the path of its name, by a real DNS server and in a
 // file. All are the same two servers: one at 127.0.0.1, the other with the same port at another address.
 type found struct {

@@ -197,14 +197,19 @@ func (d *discoverer) take(key sourceKey, u discovery.Update) {
 	signal(d.told)
 	log := &d.server.logs.Error
 	if u.Warning != "" && u.Warning != before.Warning {
-		log.Warn().Str("source", u.Source.String()).Str("detail", u.Warning).Int("servers", len(u.Set)).Msg("discovery: what was known last holds")
+		text := "discovery: what was known last holds"
+		if !u.Known {
+			text = "discovery: the servers are not known yet"
+		}
+		log.Warn().Str("source", u.Source.String()).Str("detail", u.Warning).Int("servers", len(u.Set)).Msg(text)
 	}
 	if !changed {
 		return
 	}
-	diff := u.Set.Since(before.Set)
-	log.Info().Str("source", u.Source.String()).Int("servers", len(u.Set)).Int("added", len(diff.Added)).
-		Int("removed", len(diff.Removed)).Int("changed", len(diff.Changed)).Msg("discovery: servers have changed")
+	if diff := u.Set.Since(before.Set); u.Known {
+		log.Info().Str("source", u.Source.String()).Int("servers", len(u.Set)).Int("added", len(diff.Added)).
+			Int("removed", len(diff.Removed)).Int("changed", len(diff.Changed)).Msg("discovery: servers have changed")
+	}
 	signal(d.changed)
 }
 
