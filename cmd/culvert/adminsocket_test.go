@@ -109,7 +109,7 @@ func TestASocketAndAToken(t *testing.T) {
 	if r := runToEnd(t, nil, "backend", "list", "--admin", at); r.status != exitOK || !strings.HasPrefix(r.stdout, "GROUP") {
 		t.Errorf("a list: %+v", r)
 	}
-	if r := runToEnd(t, nil, "backend", "drain", "nobody:1", "--admin", at, "--admin-token-file", token); r.status != exitUsage || r.stderr != "culvert: refused: backend nobody:1: there is none of that name\n" {
+	if r := runToEnd(t, nil, "backend", "drain", "nobody:1", "--admin", at, "--admin-token-file", token); r.status != exitUsage || r.stderr != "culvert: refused: backend nobody:1: there is none of that name; culvert backend list has those that there are\n" {
 		t.Errorf("a drain of nobody: %+v", r)
 	}
 	p.signal(syscall.SIGTERM)

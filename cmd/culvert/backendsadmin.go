@@ -167,7 +167,7 @@ func (b *backendsAdmin) find(group, name string) (proxy.BackendStatus, *refusal)
 		return found[0], nil
 	}
 	if len(groups) > 1 {
-		return proxy.BackendStatus{}, &refusal{http.StatusBadRequest, fmt.Sprintf("backend %s: several groups have one: %s; say which by group", settings.Shown(name), strings.Join(groups, ", "))}
+		return proxy.BackendStatus{}, &refusal{http.StatusBadRequest, fmt.Sprintf("backend %s: several groups have one: %s; say which by group (--group)", settings.Shown(name), strings.Join(groups, ", "))}
 	}
 	where := ""
 	if group != "" {
@@ -176,6 +176,8 @@ func (b *backendsAdmin) find(group, name string) (proxy.BackendStatus, *refusal)
 	reason := fmt.Sprintf("backend %s: there is none of that name%s", settings.Shown(name), where)
 	if near := settings.Nearest(name, names); near != "" {
 		reason += ", did you mean " + settings.Shown(near) + "?"
+	} else {
+		reason += "; culvert backend list has those that there are"
 	}
 	return proxy.BackendStatus{}, &refusal{http.StatusNotFound, reason}
 }

@@ -253,10 +253,10 @@ func TestOrdersAreRead(t *testing.T) {
 		{"weight", "", `{"group": "chat", "name": "10.0.0.1:80", "weight": "0"}`, 200, "weight 0 chat 10.0.0.1:80"},
 		{"weight", form, "group=chat&name=10.0.0.1:80&weight=configured", 200, "weight -1 chat 10.0.0.1:80"},
 
-		{"drain", "", `{"name": "10.0.0.1:80"}`, 400, "backend 10.0.0.1:80: several groups have one: app, chat; say which by group"},
+		{"drain", "", `{"name": "10.0.0.1:80"}`, 400, "backend 10.0.0.1:80: several groups have one: app, chat; say which by group (--group)"},
 		{"drain", "", `{"name": "10.0.0.3:80"}`, 404, "backend 10.0.0.3:80: there is none of that name, did you mean 10.0.0.1:80?"},
-		{"drain", "", `{"name": "b", "group": "app"}`, 404, "backend b: there is none of that name in group app"},
-		{"drain", "", `{"name": "10.0.0.1:80", "group": "nobody\n"}`, 404, `backend 10.0.0.1:80: there is none of that name in group "nobody\n"`},
+		{"drain", "", `{"name": "b", "group": "app"}`, 404, "backend b: there is none of that name in group app; culvert backend list has those that there are"},
+		{"drain", "", `{"name": "10.0.0.1:80", "group": "nobody\n"}`, 404, `backend 10.0.0.1:80: there is none of that name in group "nobody\n"; culvert backend list has those that there are`},
 		{"drain", "", `{"group": "app"}`, 400, "name is missing"},
 		{"drain", "", `{"group": "app", "name": "10.0.0.1:80", "for": "10"}`, 400, "for 10: a unit is missing, such as 10s; allowed: 0 (as long as they live), or 1s to 24h"},
 		{"drain", "", `{"group": "app", "name": "10.0.0.1:80", "for": "25h"}`, 400, "for 25h: above the maximum; allowed: 0 (as long as they live), or 1s to 24h"},
@@ -350,7 +350,7 @@ func TestBackendCommands(t *testing.T) {
 		{"undrain 10.0.0.1:80 --group app", result{0, "10.0.0.1:80 of group app: serving, weight 1, 12 connections\n", ""}, "undrain app 10.0.0.1:80"},
 		{"weight 10.0.0.1:80 0 --group app", result{0, "10.0.0.1:80 of group app: serving, weight 0 (configured 1), 12 connections\n", ""}, "weight 0 app 10.0.0.1:80"},
 		{"weight 10.0.0.1:80 configured --group app", result{0, "10.0.0.1:80 of group app: serving, weight 1, 12 connections\n", ""}, "weight -1 app 10.0.0.1:80"},
-		{"drain 10.0.0.1:80", result{2, "", "culvert: refused: backend 10.0.0.1:80: several groups have one: app, chat; say which by group\n"}, ""},
+		{"drain 10.0.0.1:80", result{2, "", "culvert: refused: backend 10.0.0.1:80: several groups have one: app, chat; say which by group (--group)\n"}, ""},
 		{"drain 10.0.0.2:80", result{0, "app.internal:80 (10.0.0.2) of group app: draining, secondary, 3 waiting: connection refused, weight 2 at 40%, 0 connections\n", ""}, "drain for 0s app 10.0.0.2:80"},
 		{"undrain 10.0.0.9:80", result{2, "", "culvert: refused: backend 10.0.0.9:80: there is none of that name, did you mean 10.0.0.1:80?\n"}, ""},
 	} {

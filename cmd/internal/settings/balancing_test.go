@@ -67,12 +67,15 @@ var wrongBalancingLines = []struct{ args, want string }{
 
 	// What operators ask for.
 	{"backend", "backend: a word is missing: culvert backend list, drain, undrain or weight"},
-	{"backend lst", "unknown command lst; allowed: " + allCommands},
+	{"backend lst", `unknown command backend lst, did you mean "backend list"?`},
+	{"backend enable a", "unknown command backend enable; allowed: backend list, backend drain, backend undrain, backend weight"},
+	{"backend drian a", `unknown command backend drian, did you mean "backend drain"?`},
+	{"backend --admin :9900 list", "culvert backend has no flag --admin: flags stand behind the whole command, as in culvert backend list --help"},
 	{"run backend", "the command backend stands in the wrong place"},
 	{"backend drain", "backend drain: a word is missing: culvert backend drain NAME"},
 	{"backend drain a b", "backend drain: b is one too many: one backend at a time"},
 	{"backend drain a --for 25h", "--for 25h: above the maximum; allowed: 0 (as long as they live), or 1s to 24h"},
-	{"backend undrain a --for 1h", "unknown flag --for; culvert --help lists them"},
+	{"backend undrain a --for 1h", "unknown flag --for; culvert help backend undrain lists them"},
 	{"backend weight a", "backend weight: a word is missing: culvert backend weight NAME WEIGHT"},
 	{"backend weight a 101", "WEIGHT 101: not such a weight; allowed: 0 to 100, or configured"},
 	{"backend weight a default", "WEIGHT default: not such a weight; allowed: 0 to 100, or configured"},

@@ -40,6 +40,8 @@ func explain(err error, args []string) error {
 			return fmt.Errorf("config print: %s is one too many: a file is given by --config", Shown(word))
 		case BackendDrain, BackendUndrain, BackendWeight:
 			return fmt.Errorf("%s: %s is one too many: one backend at a time", command, Shown(word))
+		case configWord, backendWord:
+			return unknownCommandOf(command, word)
 		}
 		return unknownCommand(word)
 	}
@@ -69,6 +71,25 @@ func unknownCommand(word string) error {
 	return fmt.Errorf("%s; allowed: %s", text, strings.Join(commands, ", "))
 }
 
+// those returns the commands of two words that begin with one.
+func those(first string) (all []string) {
+	for _, command := range commands {
+		if strings.HasPrefix(command, first+" ") {
+			all = append(all, command)
+		}
+	}
+	return all
+}
+
+// unknownCommandOf is unknownCommand behind the first word of commands that have two.
+func unknownCommandOf(first, second string) error {
+	text := "unknown command " + first + " " + Shown(second)
+	if near := Nearest(first+" "+second, those(first)); near != "" {
+		return fmt.Errorf("%s, did you mean %q?", text, near)
+	}
+	return fmt.Errorf("%s; allowed: %s", text, strings.Join(those(first), ", "))
+}
+
 // unknownFlag helps with mistyped names, and with one dash for two, of which the parser sees the first letter only.
 func unknownFlag(command, flag string, args []string) error {
 	if !strings.HasPrefix(flag, "--") {
@@ -81,11 +102,17 @@ func unknownFlag(command, flag string, args []string) error {
 	}
 	name := strings.TrimLeft(flag, "-")
 	text := "unknown flag " + Shown(flag)
+	if slices.Contains(beginnings, command) {
+		return fmt.Errorf("culvert %s has no flag %s: flags stand behind the whole command, as in culvert %s --help", command, Shown(flag), those(command)[0])
+	}
 	if known := slices.Contains(flagNames(Run), name); command != Run && known || command == Run && !known && slices.Contains(flagNames(Demo), name) {
 		return fmt.Errorf("culvert %s has no flag %s", command, Shown(flag))
 	}
 	if near := Nearest(name, flagNames(command)); near != "" {
 		return fmt.Errorf("%s, did you mean %q?", text, "--"+near)
+	}
+	if command != Run {
+		return fmt.Errorf("%s; culvert help %s lists them", text, command)
 	}
 	return fmt.Errorf("%s; culvert --help lists them", text)
 }
