@@ -262,3 +262,21 @@ func TestSameSiteWords(t *testing.T) {
 		}
 	}
 }
+
+// TestServersWrittenAsText: what a text cannot say.
+func TestServersWrittenAsText(t *testing.T) {
+	const alone = `: a text says the weight alone; more is said by a mapping, such as {address: "10.0.0.1:80", weight: 2, max-connections: 100}`
+	for servers, want := range map[string]string{
+		"[a:1,weight=2]":                       "2:28: servers weight=2: in brackets, a text with a comma needs quotes",
+		`["a:1,max-connections=5"]`:            "2:24: servers a:1,max-connections=5" + alone,
+		`["a:1,weight=2,secondary"]`:           "2:24: servers a:1,weight=2,secondary" + alone,
+		`["a:1,"]`:                             "2:24: servers a:1," + alone,
+		`["a:1,weight=101"]`:                   "2:24: servers a:1,weight=101: the weight is above the maximum; allowed: " + serverAllowed + ", then optionally ,weight=0 to ,weight=100 (1 if not given)",
+		`["a:1,weight=2", "unix:/a,weight=0"]`: "",
+	} {
+		_, problems := Parse([]byte("listeners: [{address: \":80\", group: a}]\ngroups: {a: {servers: "+servers+"}}"), "c")
+		if got := strings.ReplaceAll(problems.Error(), "c:", ""); got != want {
+			t.Errorf("%s: it says\n%s\nand should say\n%s", servers, got, want)
+		}
+	}
+}

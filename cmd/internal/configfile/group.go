@@ -132,6 +132,10 @@ func readServers(r *reader, n *node, to *Group) {
 	for _, item := range n.items {
 		server := Server{place: item.place}
 		if item.kind == scalar {
+			if slip := slipOfServer(item.text); slip != "" {
+				r.wrong(item, item.text, slip, "")
+				continue
+			}
 			list, ok := decoded[[]settings.Backend](r, item, "backend")
 			if ok {
 				server.Backend = list[0]
@@ -153,6 +157,19 @@ func readServers(r *reader, n *node, to *Group) {
 		server.Drain = server.Drain || server.DrainFor > 0
 		to.Servers = append(to.Servers, server)
 	}
+}
+
+// slipOfServer helps with a server's text that says more than its weight, and with one that a list in brackets has parted at
+// its comma.
+func slipOfServer(text string) string {
+	_, option, more := strings.Cut(text, ",")
+	switch {
+	case strings.HasPrefix(text, "weight="):
+		return "in brackets, a text with a comma needs quotes"
+	case more && !strings.HasPrefix(option, "weight=") || strings.Contains(option, ","):
+		return `a text says the weight alone; more is said by a mapping, such as {address: "10.0.0.1:80", weight: 2, max-connections: 100}`
+	}
+	return ""
 }
 
 func readServerAddress(r *reader, n *node, to *Server) {
