@@ -152,7 +152,7 @@ What changes something is asked for by commands:
 | command | what it does |
 | --- | --- |
 %s
-All of them have ` + "`--admin ADDRESS`" + ` and ` + "`--admin-token-file FILE`" + `; those for backends ` + "`--json`, and `--group NAME`" + ` where several groups have a backend of that name. What they do to
+` + "`drain` has `--for DURATION`" + `, 1s to 24h: after so long the tunnels are ended, one by one; without it they live as long as they do. All of them have ` + "`--admin ADDRESS`" + ` and ` + "`--admin-token-file FILE`" + `; those for backends ` + "`--json`, and `--group NAME`" + ` where several groups have a backend of that name. What they do to
 a backend holds until the proxy ends or the backend is no more, also over reloads. Exit status: 0 when it is done; 1 when nobody answers, or the proxy
 cannot do it now; 2 when it is refused, or there is no such backend.
 
