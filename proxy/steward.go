@@ -353,7 +353,7 @@ func (c *crew) tell(log zerolog.Logger, g *group, status []health.Status, now in
 		if f := b.found.Load(); s == health.Failing && f != nil {
 			e = e.Str("detail", f.reason)
 		}
-		e.Int64("connections", b.active.Load()).Msg("a backend stands otherwise than before")
+		e.Int64("connections", b.active.Load()).Msg("the status of a backend has changed")
 		m.status, m.since = s, now
 	}
 	switch {
