@@ -1,9 +1,11 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -167,21 +169,44 @@ func (s *serviceSource) state() (set Set, known bool, doubt error) {
 	if s.excess && doubt == nil {
 		doubt = fmt.Errorf("there are more than %d targets; the rest is left out", maxTargets)
 	}
+	return newSet(endpointsOf(s.records.services, hosts)), known, doubt
+}
+
+// endpointsOf multiplies records by the addresses of their targets, which can be millions: it ends with the first that is
+// one too many. Those that are asked first come first, of these the heavier; the order is the same however an answer has it.
+func endpointsOf(records []service, hosts map[string]*host) (endpoints []Endpoint) {
 	heaviest := map[uint16]uint16{} // by priority
-	for _, r := range s.records.services {
+	for _, r := range records {
 		heaviest[r.priority] = max(heaviest[r.priority], r.weight)
 	}
-	var endpoints []Endpoint
-	for _, r := range s.records.services {
-		h := hosts[r.target]
-		if h == nil {
+	records = slices.Clone(records)
+	slices.SortFunc(records, func(a, b service) int {
+		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(b.weight, a.weight), cmp.Compare(a.target, b.target), cmp.Compare(a.port, b.port))
+	})
+	type place struct {
+		target string
+		port   uint16
+	}
+	said, taken := map[place]bool{}, map[netip.AddrPort]bool{}
+	for _, r := range records {
+		h, at := hosts[r.target], place{r.target, r.port}
+		if h == nil || said[at] {
 			continue
 		}
+		said[at] = true
 		for _, a := range h.addresses() {
-			endpoints = append(endpoints, Endpoint{netip.AddrPortFrom(a, r.port), scaled(r.weight, heaviest[r.priority]), r.priority})
+			address := netip.AddrPortFrom(a, r.port)
+			if taken[address] {
+				continue
+			}
+			taken[address] = true
+			endpoints = append(endpoints, Endpoint{address, scaled(r.weight, heaviest[r.priority]), r.priority})
+			if len(endpoints) > MaxEndpoints {
+				return endpoints
+			}
 		}
 	}
-	return newSet(endpoints), known, doubt
+	return endpoints
 }
 
 // scaled brings an SRV record's weight, 0 to 65,535, into the range of ours. Weights up to MaxWeight stay as they are.
