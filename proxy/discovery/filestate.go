@@ -32,10 +32,15 @@ func stateOf(name string) fileState {
 	return s
 }
 
+// mostUnrest is how often in a row a file may have changed again when it is looked at before it is taken as it is. Whoever
+// replaces it all the time would not be heard otherwise.
+const mostUnrest = 10
+
 // fileWatch notices that a file has changed. Its zero value has seen no file.
 type fileWatch struct {
 	name         string
 	seen, before fileState // as it was taken last, and at the last look
+	unrest       int       // looks in a row that found it changed since the one before
 }
 
 // take makes the present state the one that was taken last; it comes before reading, so that a change in the meantime is
@@ -50,18 +55,24 @@ func (w *fileWatch) take() {
 func (w *fileWatch) untake() { w.seen = fileState{} }
 
 // changed looks at the file and reports whether it is another than was taken last, or gone, and is not being changed just
-// now: it is as it was at the look before. Then it counts as taken.
+// now: it is as it was at the look before, or has been changing for long. Then it counts as taken.
 func (w *fileWatch) changed() bool {
 	now := stateOf(w.name)
-	settled := now != w.seen && now == w.before
+	if w.unrest++; now == w.before {
+		w.unrest = 0
+	}
+	settled := now != w.seen && (w.unrest == 0 || w.unrest >= mostUnrest)
 	if settled {
-		w.seen = now
+		w.seen, w.unrest = now, 0
 	}
 	w.before = now
 	return settled
 }
 
-var errTooLong = fmt.Errorf("more than %d bytes, which is the most allowed", MaxFileBytes)
+var (
+	errTooLong    = fmt.Errorf("more than %d bytes, which is the most allowed", MaxFileBytes)
+	errNotRegular = errors.New("not a regular file")
+)
 
 // readBounded reads a file of at most MaxFileBytes. What is no file is not opened: that could wait for ever. Errors do not
 // repeat the name.
@@ -71,15 +82,28 @@ func readBounded(name string) ([]byte, error) {
 	case err != nil:
 		return nil, reasonOf(err)
 	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
+		return nil, errNotRegular
 	case info.Size() > MaxFileBytes:
 		return nil, errTooLong
 	}
-	file, err := os.Open(name)
+	return openAndRead(name)
+}
+
+// openAndRead does not trust in that nobody has put something else there since it was looked at: it does not wait for a
+// pipe's other end.
+func openAndRead(name string) ([]byte, error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, reasonOf(err)
 	}
 	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, reasonOf(err)
+	case !info.Mode().IsRegular():
+		return nil, errNotRegular
+	}
 	data, err := io.ReadAll(io.LimitReader(file, MaxFileBytes+1))
 	switch {
 	case err != nil:

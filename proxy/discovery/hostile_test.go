@@ -1,7 +1,11 @@
 package discovery
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -28,6 +32,43 @@ func TestManyServicesOnManyAddresses(t *testing.T) {
 	for _, e := range set {
 		if e.Priority != 0 {
 			t.Fatalf("%v, which is asked last, and others are left out", e)
+		}
+	}
+}
+
+// TestAFileThatIsNeverLeftAlone: whoever replaces it more often than it is looked at is heard all the same.
+func TestAFileThatIsNeverLeftAlone(t *testing.T) {
+	playFile(t, "- 10.0.0.1:80\n", func(s *scene, file string) {
+		s.after(0.5).want("", "10.0.0.1:80 1/0")
+		for n := range 40 {
+			write(t, file+".new", fmt.Sprintf("- 10.0.1.%d:80\n%*s", n, n, "")) // each of another size
+			must(t, os.Rename(file+".new", file))
+			s.after(0.5)
+		}
+		if told := s.told(); told < 2 || told > 6 {
+			t.Errorf("%d updates in 20 s", told)
+		}
+	})
+}
+
+// TestAFileThatBecomesAPipe between the look at it and the opening.
+func TestAFileThatBecomesAPipe(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "list")
+	must(t, syscall.Mkfifo(name, 0o600))
+	done := make(chan error, 1)
+	go func() {
+		_, err := openAndRead(name)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil || err.Error() != "not a regular file" {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for somebody who writes")
+		if f, err := os.OpenFile(name, os.O_WRONLY, 0); err == nil {
+			_ = f.Close()
 		}
 	}
 }

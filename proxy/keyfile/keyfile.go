@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"culvert/proxy/sticky"
 )
@@ -21,14 +22,17 @@ func Read(name string) ([]sticky.Secret, error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", name) // opening a pipe would wait for ever
 	}
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nor for one that has just come there
 	if err != nil {
 		return nil, explain(name, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, explain(name, err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	if mode := info.Mode(); mode&0o007 != 0 {
 		return nil, fmt.Errorf("%s: every user of this machine may read or write the cookie keys (mode %04o), and with them make cookies: chmod o= on it", name, mode.Perm())

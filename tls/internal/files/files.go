@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // sizeLimit bounds, in bytes, what is read: a bundle of all public authorities has a fifth of it.
@@ -20,14 +21,17 @@ func Read(name string) ([]byte, fs.FileMode, error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return nil, 0, fmt.Errorf("%s is not a regular file", name) // opening a pipe would wait for ever
 	}
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nor for one that has just come there
 	if err != nil {
 		return nil, 0, explain(name, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, 0, explain(name, err)
+	case !info.Mode().IsRegular():
+		return nil, 0, fmt.Errorf("%s is not a regular file", name)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, sizeLimit+1))
 	if err != nil {
