@@ -40,19 +40,20 @@ const mostUnrest = 10
 type fileWatch struct {
 	name         string
 	seen, before fileState // as it was taken last, and at the last look
+	untaken      bool      // whatever is there is to be taken
 	unrest       int       // looks in a row that found it changed since the one before
 }
 
 // take makes the present state the one that was taken last; it comes before reading, so that a change in the meantime is
 // noticed later.
 func (w *fileWatch) take() {
-	w.seen = stateOf(w.name)
+	w.seen, w.untaken = stateOf(w.name), false
 	w.before = w.seen
 }
 
 // untake has what is there be a change: it could not be read, which may be for want of descriptors, or of a right that is
 // given later, and no state of a file tells of that.
-func (w *fileWatch) untake() { w.seen = fileState{} }
+func (w *fileWatch) untake() { w.untaken = true }
 
 // changed looks at the file and reports whether it is another than was taken last, or gone, and is not being changed just
 // now: it is as it was at the look before, or has been changing for long. Then it counts as taken.
@@ -61,9 +62,9 @@ func (w *fileWatch) changed() bool {
 	if w.unrest++; now == w.before {
 		w.unrest = 0
 	}
-	settled := now != w.seen && (w.unrest == 0 || w.unrest >= mostUnrest)
+	settled := (w.untaken || now != w.seen) && (w.unrest == 0 || w.unrest >= mostUnrest)
 	if settled {
-		w.seen, w.unrest = now, 0
+		w.seen, w.untaken, w.unrest = now, false, 0
 	}
 	w.before = now
 	return settled
