@@ -45,8 +45,10 @@ type discoverer struct {
 	news  bool // found differs from what the site has
 }
 
-// watcherKey is what the sources of one watcher have in common.
+// watcherKey is what the sources of one watcher have in common. Files have one of their own: those who look at them must not
+// all be waiting for resolvers that do not answer.
 type watcherKey struct {
+	files          bool
 	resolvers      string
 	minTTL, maxTTL time.Duration
 }
@@ -70,10 +72,11 @@ func keyOf(c *GroupConfig) (key sourceKey, ok bool) {
 	if d == nil {
 		return key, false
 	}
-	key.watcher = watcherKey{fmt.Sprint(d.Resolvers), d.MinTTL, d.MaxTTL}
+	key.watcher = watcherKey{false, fmt.Sprint(d.Resolvers), d.MinTTL, d.MaxTTL}
 	key.source = discovery.Source{Kind: discovery.Addresses, Name: d.DNS, Port: d.Port, Weight: d.Weight}
 	switch {
 	case d.File != "":
+		key.watcher = watcherKey{files: true}
 		key.source = discovery.Source{Kind: discovery.File, Name: d.File}
 	case d.SRV:
 		key.source = discovery.Source{Kind: discovery.Services, Name: d.DNS}
@@ -178,7 +181,7 @@ func signal(one chan struct{}) {
 
 func (d *discoverer) startWatcher(key watcherKey, o *Discovery, sources []discovery.Source) (*discovery.Watcher, error) {
 	return discovery.Start(discovery.Options{
-		Clock: engine.Monotonic, Servers: slices.Clone[[]netip.AddrPort](o.Resolvers), Floor: o.MinTTL, Ceiling: o.MaxTTL,
+		Clock: engine.Monotonic, Servers: slices.Clone[[]netip.AddrPort](o.Resolvers), Floor: key.minTTL, Ceiling: key.maxTTL,
 		Notify: func(u discovery.Update) { d.take(sourceKey{key, u.Source}, u) },
 	}, sources)
 }
