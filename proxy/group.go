@@ -28,7 +28,7 @@ type group struct {
 // member is a backend in a group.
 type member struct {
 	backend  *backend
-	id       uint64 // its identity; of a backend that is there twice, another one
+	id       uint64 // its identity, or another one where that is taken: by itself, if it is there twice
 	weight   int
 	most     int64 // connections of all loops; 0: no bound
 	priority uint16
@@ -166,8 +166,6 @@ func (b *siteBuilder) finishGroup(g *group, c *GroupConfig) error {
 		return err
 	case c.SendProxy < 0 || c.SendProxy > 2:
 		return fmt.Errorf("PROXY header version %d: allowed are 0 (none), 1 and 2", c.SendProxy)
-	case len(g.members) > balance.MaxMembers:
-		return fmt.Errorf("%d servers: there may be %d", len(g.members), balance.MaxMembers)
 	case c.RetryShare < 0 || c.RetryShare > 100:
 		return fmt.Errorf("retries of %d %%: allowed are 0 to 100", c.RetryShare)
 	case c.Queue < 0:

@@ -7,6 +7,7 @@ import (
 
 	"culvert/engine"
 	"culvert/proxy/access"
+	"culvert/proxy/balance"
 	"culvert/proxy/http1"
 	"culvert/proxy/limit"
 	"culvert/proxy/origin"
@@ -128,7 +129,10 @@ func (b *siteBuilder) addGroups() error {
 		if b.site.group(c.Name) != nil {
 			return fmt.Errorf("group %s: there are two of this name", c.Name)
 		}
-		seen := make(map[*backend]uint64)
+		if n := len(c.Backends); n > balance.MaxMembers {
+			return fmt.Errorf("group %s: %d servers, with all that their names resolve to: there may be %d", c.Name, n, balance.MaxMembers)
+		}
+		taken := make(map[uint64]bool, len(c.Backends))
 		for _, m := range c.Backends {
 			if m.Weight < 0 || m.Weight > 100 {
 				return fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", m.Name, m.Weight)
@@ -140,11 +144,15 @@ func (b *siteBuilder) addGroups() error {
 			if err := b.secureMember(server, &m); err != nil {
 				return fmt.Errorf("group %s: %w", c.Name, err)
 			}
+			id := server.identity
+			for taken[id] {
+				id++
+			}
+			taken[id] = true
 			g.members = append(g.members, member{
-				backend: server, id: server.identity + seen[server], weight: m.Weight, priority: m.Priority,
+				backend: server, id: id, weight: m.Weight, priority: m.Priority,
 				most: int64(m.MaxConnections), drain: m.Drain, drainFor: int64(m.DrainFor),
 			})
-			seen[server]++
 		}
 		if b.old != nil && g.same(b.old.group(c.Name)) {
 			g = b.old.group(c.Name)
