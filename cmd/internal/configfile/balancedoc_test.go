@@ -63,7 +63,7 @@ is down, requests get 503. More is said by a mapping:
 ## Outliers
 
 What becomes of requests tells of servers too, without any check: one whose requests fail (no connection, no valid answer, a tunnel that it resets within a second) several times in
-a row gets none for a while. That is so by default, as with nginx; ` + "`outliers: off`" + ` has it never happen. No more than a part of the group is ejected at a time: the only server of a group never is.
+a row gets none for a while. That is so by default, as with nginx; ` + "`outliers: off`" + ` has it never happen. No more than a part of the group is ejected at a time, half of it if nothing is said: then the only server of a group never is.
 An answer of any status is no failure, not even a 500. An ejection is forgotten when the server has been good for as long as it lasted.
 
 %s

@@ -104,7 +104,7 @@ var serverFields = sync.OnceValue(func() []field[Server] {
 			},
 		},
 		{
-			key: "secondary", shape: booleanShape, allowed: "true, false", help: "Ask it only where no primary server takes requests.",
+			key: "secondary", shape: booleanShape, allowed: "true, false", help: "Ask it only where no primary server takes requests, or those that do are full, or have failed the request.",
 			read: func(r *reader, n *node, to *Server) { to.Secondary, _ = r.boolean(n) },
 		},
 		flagField("max-connections", "max-connections-per-backend", "Connections to it, tunnels included; 0, if not given.", func(to *Server, n int) { to.MaxConnections = n }),
