@@ -70,7 +70,7 @@ func (p *backendPool) take(b *backend) engine.Connection {
 
 // trim closes the connections that are too many, to backends that take no more requests, or secured as they are no more.
 func (p *backendPool) trim() {
-	weights := p.shard.site.weights()
+	weights := p.shard.site.weights
 	p.all.each(func(e ender) {
 		if i := e.(*idleBackend); weights[i.backend] == 0 || i.secured != i.backend.security.Load() {
 			i.shutDown()

@@ -169,7 +169,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	current := s.site.Load()
-	weights := current.weights()
+	weights := current.weights
 	for _, b := range s.registry.all() {
 		gauge(descBackendActive, float64(b.active.Load()), b.group, b.name(), b.where())
 		gauge(descBackendWeight, float64(weights[b]), b.group, b.name(), b.where())

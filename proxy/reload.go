@@ -85,7 +85,7 @@ func (s *Server) ReloadRefused() { s.refused.Add(1) }
 // adopt makes a site the server's: the loops enter it one by one.
 func (s *Server) adopt(built *site) {
 	built.label()
-	s.registry.mark(built.weights())
+	s.registry.mark(built.weights)
 	built.setRates()
 	for b, security := range built.security {
 		b.security.Store(security)
@@ -106,7 +106,7 @@ func (s *Server) adopt(built *site) {
 
 // forgetBackends drops backends that are neither configured nor connected to. Only while no reload is under way.
 func (s *Server) forgetBackends() {
-	s.registry.mark(s.site.Load().weights())
+	s.registry.mark(s.site.Load().weights)
 	s.registry.forget()
 }
 

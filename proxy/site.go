@@ -24,6 +24,7 @@ type site struct {
 	listeners map[*port]*listener
 	groups    []*group
 	lineups   map[*group][]*lineup
+	weights   map[*backend]int                           // of its backends, as configured
 	policy    *policy                                    // for what belongs to no listener any more
 	security  map[*backend]*backendTLS                   // of those that are spoken to over TLS
 	tls       []*listenerTLS                             // of the HTTPS listeners
@@ -102,7 +103,7 @@ func newSite(config *Config, ports []*port, old *site, registry *backendRegistry
 	b := &siteBuilder{
 		site: &site{
 			config: *config, trusted: config.TrustedProxies, listeners: make(map[*port]*listener),
-			lineups: make(map[*group][]*lineup), limits: make(map[engine.RelayLimits]*engine.RelayLimits), security: make(map[*backend]*backendTLS),
+			lineups: make(map[*group][]*lineup), weights: make(map[*backend]int), limits: make(map[engine.RelayLimits]*engine.RelayLimits), security: make(map[*backend]*backendTLS),
 		},
 		old: old, registry: registry, ring: ring, secrets: secrets, heads: &limits, secured: make(map[BackendTLS]*backendTLS), policies: make(map[*Policy]*policy),
 	}
@@ -153,6 +154,7 @@ func (b *siteBuilder) addGroups() error {
 				backend: server, id: id, weight: m.Weight, priority: m.Priority,
 				most: int64(m.MaxConnections), drain: m.Drain, drainFor: int64(m.DrainFor),
 			})
+			b.site.weights[server] = max(b.site.weights[server], m.Weight)
 		}
 		if b.old != nil && g.same(b.old.group(c.Name)) {
 			g = b.old.group(c.Name)
@@ -171,17 +173,6 @@ func (s *site) group(name string) *group {
 		return s.groups[i]
 	}
 	return nil
-}
-
-// weights returns the weight of every backend of the configuration.
-func (s *site) weights() map[*backend]int {
-	weights := make(map[*backend]int)
-	for _, g := range s.groups {
-		for _, m := range g.members {
-			weights[m.backend] = m.weight
-		}
-	}
-	return weights
 }
 
 // label gives the backends the names that this configuration has for them.
