@@ -26,13 +26,8 @@ var (
 func (c *collector) balancing(out chan<- prometheus.Metric, gauge func(*prometheus.Desc, float64, ...string), current *site) {
 	for _, g := range current.groups {
 		standing, counts := g.standing.Load(), [2]float64{}
-		told := make(map[*backend]bool)
 		for i := range g.members {
 			b := g.members[i].backend
-			if told[b] {
-				continue
-			}
-			told[b] = true
 			for s := health.Serving; s <= health.Ejected; s++ {
 				value := 0.0
 				if standing.status[i] == s {

@@ -165,3 +165,56 @@ func TestASlowStartOutlivesReloads(t *testing.T) {
 	}
 	wantShare(t, p, b, 10, 21, 1)
 }
+
+// TestABackendThatIsGivenAWeightBeginsSlowly, by whoever gives it one: with none it had no requests.
+func TestABackendThatIsGivenAWeightBeginsSlowly(t *testing.T) {
+	t.Parallel()
+	p, _, b := startSlowly(t, func(c *proxy.Config) {
+		c.Groups[0].Backends[0].Weight = 1
+	})
+	join(t, p, b)
+	tend := p.Server().Tend
+	tend(p.Server().Now() + int64(time.Hour))
+	wantWhole := func(says string, whole bool) {
+		t.Helper()
+		if share := reported(p, "b1").Share; whole != (share == 100) {
+			t.Errorf("%s: %d %% of its share", says, share)
+		}
+	}
+	weigh := func(weight int) {
+		t.Helper()
+		if err := p.Server().WeighBackend(proxy.DefaultGroup, "b1", weight); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := p.Server().Now() + int64(time.Hour)
+	wantWhole("after an hour", true)
+	weigh(5)
+	tend(now)
+	wantWhole("with more weight", true)
+	weigh(0)
+	weigh(2)
+	wantWhole("out of none", false)
+	tend(now + int64(time.Hour))
+	wantWhole("an hour later", true)
+}
+
+// TestABackendIsThereOnce, though two names lead to it: what is said first counts.
+func TestABackendIsThereOnce(t *testing.T) {
+	t.Parallel()
+	a, b := newSite(t, "a"), newSite(t, "b")
+	p := proxytest.Start(t, proxytest.Options{Addresses: addresses(a, b, a), Config: func(c *proxy.Config) {
+		c.Groups[0].Backends[2].Drain = true
+	}})
+	wantStanding(t, p, "serving", "serving")
+	p.Reload(t, func(c *proxy.Config) { c.Groups[0].Backends[0].Weight = 3 })
+	for range 8 {
+		ask(t, p, "")
+	}
+	if a.served.Load() != 6 || b.served.Load() != 2 {
+		t.Errorf("a had %d requests, b %d; want 6 and 2", a.served.Load(), b.served.Load())
+	}
+	if all := p.Server().Backends(); len(all) != 2 || all[0].Name != "b0" {
+		t.Errorf("%+v", all)
+	}
+}

@@ -28,7 +28,7 @@ type group struct {
 // member is a backend in a group.
 type member struct {
 	backend  *backend
-	id       uint64 // its identity, or another one where that is taken: by itself, if it is there twice
+	id       uint64 // its identity, or another one where that is taken
 	weight   int
 	most     int64 // connections of all loops; 0: no bound
 	priority uint16

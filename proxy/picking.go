@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"time"
 
 	"culvert/engine"
 	"culvert/proxy/health"
@@ -243,7 +244,8 @@ func (x *exchange) failedBackend() {
 // there are many, each loop has some of them.
 func (h *shard) countFailure(b *backend, limit int) {
 	now := h.loop.Now()
-	if h.streams.grown(b, b.failedAt.Swap(now), now) {
+	// In a storm of failures each would look at all tunnels that are young, of which there may be many.
+	if before := b.failedAt.Swap(now); now-before > int64(10*time.Millisecond) && h.streams.grown(b, before, now) {
 		b.tally.Success()
 	}
 	if b.tally.Failure(limit) {

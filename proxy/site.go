@@ -120,6 +120,7 @@ func newSite(config *Config, ports []*port, old *site, registry *backendRegistry
 }
 
 func (b *siteBuilder) addGroups() error {
+	b.site.config.Groups = slices.Clone(b.site.config.Groups) // which are the caller's
 	for i := range b.site.config.Groups {
 		c := &b.site.config.Groups[i]
 		g := &group{name: c.Name, config: *c, queue: b.registry.queue(c.Name), retries: b.registry.budget(c.Name)}
@@ -133,28 +134,8 @@ func (b *siteBuilder) addGroups() error {
 		if n := len(c.Backends); n > balance.MaxMembers {
 			return fmt.Errorf("group %s: %d servers, with all that their names resolve to: there may be %d", c.Name, n, balance.MaxMembers)
 		}
-		taken := make(map[uint64]bool, len(c.Backends))
-		for _, m := range c.Backends {
-			if m.Weight < 0 || m.Weight > 100 {
-				return fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", m.Name, m.Weight)
-			}
-			if (m.TLS != nil) != (c.Backends[0].TLS != nil) && c.SendProxy > 0 {
-				return fmt.Errorf("group %s: a PROXY header needs servers that all speak TLS, or none", c.Name)
-			}
-			server := b.registry.take(backendKey{c.Name, m.Address, m.Path, m.TLS != nil}, m.Name)
-			if err := b.secureMember(server, &m); err != nil {
-				return fmt.Errorf("group %s: %w", c.Name, err)
-			}
-			id := server.identity
-			for taken[id] {
-				id++
-			}
-			taken[id] = true
-			g.members = append(g.members, member{
-				backend: server, id: id, weight: m.Weight, priority: m.Priority,
-				most: int64(m.MaxConnections), drain: m.Drain, drainFor: int64(m.DrainFor),
-			})
-			b.site.weights[server] = max(b.site.weights[server], m.Weight)
+		if err := b.addMembers(g, c); err != nil {
+			return err
 		}
 		if b.old != nil && g.same(b.old.group(c.Name)) {
 			g = b.old.group(c.Name)
@@ -163,6 +144,42 @@ func (b *siteBuilder) addGroups() error {
 		if err := b.finishGroup(g, c); err != nil {
 			return fmt.Errorf("group %s: %w", c.Name, err)
 		}
+	}
+	return nil
+}
+
+// addMembers gives a group its members. A server that is there twice, as by two names for one address, is one, of which
+// counts what is said first.
+func (b *siteBuilder) addMembers(g *group, c *GroupConfig) error {
+	present, taken := make(map[*backend]bool, len(c.Backends)), make(map[uint64]bool, len(c.Backends))
+	backends := c.Backends
+	c.Backends = make([]BackendConfig, 0, len(backends))
+	for _, m := range backends {
+		if m.Weight < 0 || m.Weight > 100 {
+			return fmt.Errorf("backend %s: weight %d: allowed are 0 to 100", m.Name, m.Weight)
+		}
+		if (m.TLS != nil) != (backends[0].TLS != nil) && c.SendProxy > 0 {
+			return fmt.Errorf("group %s: a PROXY header needs servers that all speak TLS, or none", c.Name)
+		}
+		server := b.registry.take(backendKey{c.Name, m.Address, m.Path, m.TLS != nil}, m.Name)
+		if present[server] {
+			continue
+		}
+		if err := b.secureMember(server, &m); err != nil {
+			return fmt.Errorf("group %s: %w", c.Name, err)
+		}
+		present[server] = true
+		c.Backends = append(c.Backends, m)
+		id := server.identity
+		for taken[id] {
+			id++
+		}
+		taken[id] = true
+		g.members = append(g.members, member{
+			backend: server, id: id, weight: m.Weight, priority: m.Priority,
+			most: int64(m.MaxConnections), drain: m.Drain, drainFor: int64(m.DrainFor),
+		})
+		b.site.weights[server] = m.Weight
 	}
 	return nil
 }

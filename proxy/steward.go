@@ -217,7 +217,7 @@ func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, n
 		b := m.backend
 		known := c.mates[b]
 		if known == nil {
-			known = &mate{began: now, since: now, status: health.Serving}
+			known = &mate{began: now, since: now, status: health.Serving, weight: m.weight}
 			if fresh { // all begin together: nobody has more than others
 				known.began = now - g.config.SlowStart.Duration
 			}
@@ -242,8 +242,8 @@ func (c *crew) look(g *group, now int64, fresh bool) (members []health.Member, n
 		}
 		members[i].Draining = draining
 		next = min(next, known.drain(draining, limit, since, now))
-		if known.was == health.Down && members[i].Checks != health.Down {
-			known.began = now
+		if known.was == health.Down && members[i].Checks != health.Down || known.weight == 0 && members[i].Weight > 0 {
+			known.began = now // it is back
 		}
 		known.was = members[i].Checks
 		share, change := g.config.SlowStart.Share(known.began, now)

@@ -39,7 +39,7 @@ With a ` + "`load-factor`" + `, requests of a server that has more than so much 
 server alone.
 
 A server of weight 0, one that is drained, fails its checks or is ejected gets no new requests. A rule may have a ` + "`schedule`" + ` and a ` + "`sticky`" + ` of its own,
-in place of its group's.
+in place of its group's. A server that is there twice, by two names for one address, counts once, as the first of them says.
 
 ## Stickiness
 
