@@ -94,8 +94,11 @@ func (a *accessLog) request(e *zerolog.Event, r *record) {
 	if r.headDone != 0 {
 		e.Float64("request_ms", millis(r.accepted, r.headDone))
 	}
+	if r.waited != 0 {
+		e.Float64("queue_ms", millis(r.headDone, r.headDone+r.waited))
+	}
 	if r.dialed != 0 {
-		e.Float64("connect_ms", millis(r.headDone, r.dialed))
+		e.Float64("connect_ms", millis(r.headDone+r.waited, r.dialed))
 	}
 	if r.answered != 0 {
 		e.Float64("answer_ms", millis(r.dialed, r.answered))

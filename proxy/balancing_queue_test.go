@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,31 @@ func TestTheOldestOfAllLoopsGetsThePlace(t *testing.T) {
 	}
 }
 
+// TestTheLogTellsHowLongOneWaited, apart from how long it took to connect.
+func TestTheLogTellsHowLongOneWaited(t *testing.T) {
+	t.Parallel()
+	const wait = 300 * time.Millisecond
+	p, b := narrow(t, 1, nil)
+	client, backend := p.Tunnel(t)
+	next := waits(t, p, proxytest.UpgradeRequest(), 1)
+	// tidy:sleep the log tells how long it was
+	time.Sleep(wait)
+	client.Close()
+	backend.Close()
+	accept(t, b, next)
+	var opened []proxytest.Line
+	proxytest.Eventually(t, "both tunnels are in the log", func() bool {
+		opened = slices.DeleteFunc(p.Log(), func(l proxytest.Line) bool { return l.Text("event") != "tunnel-open" })
+		return len(opened) == 2
+	})
+	if first, ok := opened[0]["queue_ms"]; ok {
+		t.Errorf("who has not waited did so for %v ms", first)
+	}
+	if ms, least := opened[1].Number("queue_ms"), float64(wait.Milliseconds()); ms < least || opened[1].Number("connect_ms") >= least {
+		t.Errorf("of one that waited for %v ms the log says %v", least, opened[1])
+	}
+}
+
 func TestWhoDoesNotGetAPlaceIsToldWhy(t *testing.T) {
 	t.Parallel()
 	p, b := narrow(t, 2, func(_ *proxy.Config, g *proxy.GroupConfig) { g.Queue, g.QueueTimeout = 1, 200*time.Millisecond })
@@ -99,7 +125,11 @@ func TestWhoDoesNotGetAPlaceIsToldWhy(t *testing.T) {
 		l.Want(t, "limit", 503, "proxy")
 	}
 	wantStatus(t, late, 503)
-	p.WaitEnd(t).Want(t, "queue-timeout", 503, "proxy")
+	l := p.WaitEnd(t)
+	l.Want(t, "queue-timeout", 503, "proxy")
+	if l.Number("queue_ms") < 200 {
+		t.Errorf("of one that waited for 200 ms the log says %v", l)
+	}
 	p.WaitMetric(t, 0, "culvert_requests_waiting")
 
 	p.Reload(t, func(c *proxy.Config) { c.Groups[0].Queue = 0 })

@@ -329,6 +329,7 @@ func (x *exchange) OnTimer(_ *engine.Timer, now int64) {
 	case exchangeHandshaking:
 		x.greetingTimedOut()
 	case exchangeQueued:
+		x.record.waited = x.shard.loop.Now() - x.record.headDone
 		x.refuse(EndQueueTimeout, engine.SideNone)
 	case exchangeDialing, exchangeSecuring:
 		x.timedOut = true

@@ -31,7 +31,7 @@ type record struct {
 	status    int           // what the client was answered; 0: nothing
 	upstream  int           // status that the backend gave; 0: none
 	tries     int           // backends dialed
-	waited    int64         // for a backend with a free place
+	waited    int64         // for a backend with a free place, from headDone on
 	backend   *backend
 	name      string        // the listener's, if it has one besides its address
 	rule      string        // the name of the rule that it was for; empty: none
