@@ -112,13 +112,16 @@ func (a *accessLog) outcome(e *zerolog.Event, o engine.Outcome, detail string) {
 	}
 }
 
-// exchange logs an exchange that did not become a tunnel, when it is over.
-func (a *accessLog) exchange(r *record, o engine.Outcome, now int64) {
+// exchange logs an exchange that did not become a tunnel, when it is over. group is whose servers it was for.
+func (a *accessLog) exchange(r *record, group string, o engine.Outcome, now int64) {
 	if a.off {
 		return
 	}
 	e := a.begin("request", r.id, now)
 	a.request(e, r)
+	if r.backend == nil && group != "" { // else it stands beside the backend
+		e.Str("group", group)
+	}
 	a.outcome(e, o, r.detail)
 	e.Uint64("body_bytes", r.sent).Float64("duration_ms", millis(r.accepted, now)).Send()
 }

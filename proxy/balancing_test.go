@@ -260,6 +260,26 @@ func TestServersComeFromAFile(t *testing.T) {
 	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
 		t.Errorf("without servers the answer is %q", head)
 	}
+	p.WaitLog(t, func(l proxytest.Line) bool { return l.Text("reason") == "no-backend" && l.Text("group") == proxy.DefaultGroup })
+}
+
+// TestABackendThatIsRemovedIsThereWhileItHasTunnels: in the list, and nowhere else.
+func TestABackendThatIsRemovedIsThereWhileItHasTunnels(t *testing.T) {
+	t.Parallel()
+	b0, b1 := proxytest.NewBackend(t), proxytest.NewBackend(t)
+	p := proxytest.Start(t, proxytest.Options{Backends: []*proxytest.Backend{b0, b1}, Config: func(c *proxy.Config) { c.Groups[0].Backends[1].Weight = 0 }})
+	client, backend := p.Tunnel(t)
+	p.Reload(t, func(c *proxy.Config) { c.Groups[0].Backends = c.Groups[0].Backends[1:] })
+	list := p.Server().Backends()
+	if len(list) != 2 || list[1].Name != "b0" || list[1].Status != proxy.StatusRemoved || list[1].Tunnels != 1 || list[1].Connections != 1 {
+		t.Errorf("%+v", list)
+	}
+	if err := p.Server().DrainBackend(proxy.DefaultGroup, "b0", 0); !errors.Is(err, proxy.ErrNoSuchBackend) {
+		t.Errorf("draining it: %v", err)
+	}
+	client.Close()
+	backend.Close()
+	proxytest.Eventually(t, "it is gone", func() bool { return len(p.Server().Backends()) == 1 })
 }
 
 // TestOurCookieIsNotForTheBackend, which sees the other cookies only; and a rule may do without its group's stickiness.

@@ -407,9 +407,17 @@ func (x *exchange) finish(reason engine.EndReason, by engine.Side) {
 	outcome := engine.Outcome{Reason: reason, By: by}
 	h.counters.exchangeOver(outcome.Reason, x.record.status)
 	if reason != EndSilent && reason != EndKeepAlive {
-		h.log.exchange(&x.record, outcome, h.loop.Now())
+		h.log.exchange(&x.record, x.groupName(), outcome, h.loop.Now())
 	}
 	x.over()
+}
+
+// groupName returns the name of the group that the request was for; empty: of none, or it is not known yet.
+func (x *exchange) groupName() string {
+	if x.rule == nil || x.rule.group == nil {
+		return ""
+	}
+	return x.rule.group.name
 }
 
 // over retires the exchange; its connections are taken care of.

@@ -101,7 +101,7 @@ var (
 	descTimers         = description("timers", "Deadlines in the timing wheel.", "loop")
 	descBackendActive  = description("backend_connections_active", "Connections to a backend now, those being dialed included.", "group", "backend", "address")
 	descBackendFailed  = description("backend_dial_failures_total", "Dials of a backend that failed.", "group", "backend", "address")
-	descBackendWeight  = description("backend_weight", "Configured weight of a backend.", "group", "backend", "address")
+	descBackendWeight  = description("backend_weight", "Weight of a backend that counts: the configured one, or another that was ordered.", "group", "backend", "address")
 	descLogDropped     = description("access_log_dropped_total", "Lines of the access log that were dropped because their writer was too slow.")
 	descUtilisation    = description("limit_utilisation_ratio", "How much of a limit of the instance is used, 0 to 1; of rates, over the last second or so.", "limit")
 	descUncounted      = description("client_limit_uncounted_total", "Connections or requests let through without being counted because the table of clients was full.", "limit")
@@ -172,7 +172,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	weights := current.weights
 	for _, b := range s.registry.all() {
 		gauge(descBackendActive, float64(b.active.Load()), b.group, b.name(), b.where())
-		gauge(descBackendWeight, float64(weights[b]), b.group, b.name(), b.where())
+		weight := weights[b]
+		if o := b.orders.Load(); o != nil && o.weight >= 0 {
+			weight = o.weight
+		}
+		gauge(descBackendWeight, float64(weight), b.group, b.name(), b.where())
 		out <- prometheus.MustNewConstMetric(descBackendFailed, prometheus.CounterValue, float64(b.failures.Load()), b.group, b.name(), b.where())
 	}
 	c.balancing(out, gauge, current)

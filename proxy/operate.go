@@ -15,6 +15,9 @@ import (
 // ErrNoSuchBackend is returned for a group or a name that the present configuration does not have.
 var ErrNoSuchBackend = errors.New("there is no such backend")
 
+// StatusRemoved is the status of a backend that the configuration does not have any more: what it was given runs on.
+const StatusRemoved = "removed"
+
 // BackendStatus is how a backend stands.
 type BackendStatus struct {
 	Group   string `json:"group"`
@@ -27,7 +30,7 @@ type BackendStatus struct {
 	Share int `json:"share_percent"`
 	// Priority is that of BackendConfig: 0 of a primary, 1 of a secondary one.
 	Priority int `json:"priority,omitempty"`
-	// Status is serving, draining, weight-0, down or ejected; Reason is why it is down.
+	// Status is serving, draining, weight-0, down or ejected, or StatusRemoved; Reason is why it is down.
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
 	// Since is how long it has been so, in seconds. Connections are requests and tunnels.
@@ -37,7 +40,8 @@ type BackendStatus struct {
 	Waiting     int     `json:"waiting,omitempty"`
 }
 
-// Backends returns how all backends of the present configuration stand, in its order. It may be called at any time.
+// Backends returns how all backends of the present configuration stand, in its order, and behind them those that are
+// removed and have connections yet. It may be called at any time.
 func (s *Server) Backends() []BackendStatus {
 	s.steward.mu.Lock()
 	defer s.steward.mu.Unlock()
@@ -60,6 +64,18 @@ func (s *Server) Backends() []BackendStatus {
 				status.Reason = f.reason
 			}
 			all = append(all, status)
+		}
+	}
+	return append(all, s.removedBackends()...)
+}
+
+// removedBackends returns those that no configuration names any more, and that have connections yet.
+func (s *Server) removedBackends() (all []BackendStatus) {
+	for _, b := range s.registry.all() {
+		if n := b.active.Load(); n > 0 && b.dropped.Load() {
+			all = append(all, BackendStatus{
+				Group: b.group, Name: b.name(), Address: b.where(), Status: StatusRemoved, Connections: n, Tunnels: b.tunnels.Load(),
+			})
 		}
 	}
 	return all

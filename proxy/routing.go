@@ -122,7 +122,7 @@ func (x *exchange) answerHere(head *http1.RequestHead, early []byte) {
 		keep = answer.Len() == 0 && status != engine.StatusFailed
 	}
 	h.counters.exchangeOver(EndFixedAnswer, fixed.status)
-	h.log.exchange(&x.record, engine.Outcome{Reason: EndFixedAnswer, By: engine.SideNone}, h.loop.Now())
+	h.log.exchange(&x.record, x.groupName(), engine.Outcome{Reason: EndFixedAnswer, By: engine.SideNone}, h.loop.Now())
 	if keep {
 		w.Release(answer)
 		x.next()

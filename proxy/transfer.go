@@ -212,7 +212,7 @@ func (x *exchange) completed(delivered, extra bool, pending *engine.Pending) {
 	}
 	outcome := engine.Outcome{Reason: EndComplete, By: engine.SideBackend}
 	h.counters.exchangeOver(outcome.Reason, x.record.status)
-	h.log.exchange(&x.record, outcome, h.loop.Now())
+	h.log.exchange(&x.record, x.groupName(), outcome, h.loop.Now())
 	if x.keepClient && pending == nil && !h.closing {
 		x.next()
 		return
@@ -244,7 +244,7 @@ func (x *exchange) broken(o engine.Outcome, pending *engine.Pending) {
 		x.client.Linger(pending, x.lingerLimits())
 	}
 	h.counters.exchangeOver(o.Reason, x.record.status)
-	h.log.exchange(&x.record, o, h.loop.Now())
+	h.log.exchange(&x.record, x.groupName(), o, h.loop.Now())
 	x.over()
 }
 

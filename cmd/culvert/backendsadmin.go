@@ -152,7 +152,7 @@ func (b *backendsAdmin) find(group, name string) (proxy.BackendStatus, *refusal)
 	var found []proxy.BackendStatus
 	var groups, names []string
 	for _, one := range b.keeper.Backends() {
-		if group != "" && one.Group != group {
+		if group != "" && one.Group != group || one.Status == proxy.StatusRemoved {
 			continue
 		}
 		names = append(names, one.Name, one.Address)

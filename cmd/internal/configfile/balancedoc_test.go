@@ -102,7 +102,8 @@ kept from a request before is it sent again, to the same server, if it has no bo
 
 ## Watching
 
-` + "`culvert backend list`" + ` has a line for each server, ` + "`/backends`" + ` the same as JSON. It is ` + "`serving`, `draining`, of `weight-0`, `down`" + ` by its checks, with the reason, or ` + "`ejected`" + `. How many wait
+` + "`culvert backend list`" + ` has a line for each server, ` + "`/backends`" + ` the same as JSON. It is ` + "`serving`, `draining`, of `weight-0`, `down`" + ` by its checks, with the reason, or ` + "`ejected`" + `; one that
+the configuration does not have any more is ` + "`removed`" + ` as long as it has connections. How many wait
 is told beside each, and counts for the whole group. How long a request did is ` + "`queue_ms`" + ` in the access log. ` + "`/metrics`" + ` has, each with the prefix ` + "`culvert_`" + `:
 
 | metric | what it says |
