@@ -260,7 +260,9 @@ func TestServersComeFromAFile(t *testing.T) {
 	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
 		t.Errorf("without servers the answer is %q", head)
 	}
-	p.WaitLog(t, func(l proxytest.Line) bool { return l.Text("reason") == "no-backend" && l.Text("group") == proxy.DefaultGroup })
+	p.WaitLog(t, func(l proxytest.Line) bool {
+		return l.Text("reason") == "no-backend" && l.Text("group") == proxy.DefaultGroup
+	})
 }
 
 // TestABackendThatIsRemovedIsThereWhileItHasTunnels: in the list, and nowhere else.
