@@ -28,7 +28,7 @@ func guardAdmin(next http.Handler, loopback bool) http.Handler {
 			http.Error(w, "the Host must be localhost or an address", http.StatusForbidden)
 			return
 		}
-		if origin := r.Header.Get("Origin"); origin != "" {
+		for _, origin := range r.Header.Values("Origin") {
 			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
 				http.Error(w, "requests of foreign pages are refused", http.StatusForbidden)
 				return

@@ -161,6 +161,9 @@ func TestWhoMayChangeBackends(t *testing.T) {
 		{"a page's form, without asking", false, func(*http.Request) {}, 403},
 		{"a forged Host", false, both(command, host("evil.test:9900")), 403},
 		{"a foreign Origin", false, both(command, with("Origin", "https://evil.test")), 403},
+		{"a foreign Origin behind our own", false, both(command, func(r *http.Request) {
+			r.Header["Origin"] = []string{"http://" + r.Host, "https://evil.test"}
+		}), 403},
 		{"an opaque Origin", false, both(command, with("Origin", "null")), 403},
 		{"a query, without a token", false, both(command, query("name=10.0.0.1:80")), 400},
 
