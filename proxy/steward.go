@@ -53,9 +53,10 @@ type mate struct {
 const (
 	// stewardLongest is how long the steward sleeps at most.
 	stewardLongest = time.Minute
-	// stewardShortest is how long it rests, at least, before it looks again: checks of many backends wake it all the time,
-	// and it must not take a processor for itself.
+	// stewardShortest is how long it rests, at least, before it looks again, and stewardRest how many times as long as it has
+	// worked: checks and failures of many backends wake it all the time, and it must not take a processor for itself.
 	stewardShortest = 5 * time.Millisecond
+	stewardRest     = 4
 )
 
 func newSteward(s *Server) *steward {
@@ -99,7 +100,7 @@ func (w *steward) run() {
 		}
 		now := engine.Monotonic()
 		next := w.tend(now)
-		pause := max(stewardShortest, time.Duration(engine.Monotonic()-now)) // whoever wakes it, half of the time at most
+		pause := max(stewardShortest, time.Duration(engine.Monotonic()-now)*stewardRest)
 		select {
 		case <-w.end:
 			return

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -179,7 +178,13 @@ func (p *play) difference() string {
 	lived := time.Since(p.began).Seconds()
 	listed := p.servers.listed(p.t, p.command("backend", "list", "--json", "--group", "echo"))
 	told, truth := p.metrics(), p.servers.truth()
-	if got := slices.Sorted(maps.Keys(listed)); !slices.Equal(got, slices.Sorted(slices.Values(p.scene.servers))) {
+	var got []string
+	for name, b := range listed {
+		if b.Status != proxy.StatusRemoved {
+			got = append(got, name)
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(p.scene.servers))) {
 		return fmt.Sprintf("%v are listed, and %v are configured", got, p.scene.servers)
 	}
 	for name, n := range truth {
@@ -217,7 +222,7 @@ func (p *play) settle() {
 	p.t.Helper()
 	until(p.t, p.scene.says, func() bool {
 		for name, b := range p.listed() {
-			if b.Status != p.scene.status(name) {
+			if b.Status != p.scene.status(name) && b.Status != proxy.StatusRemoved {
 				return false
 			}
 		}
