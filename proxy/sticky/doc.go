@@ -20,8 +20,8 @@
 //
 // A token of 39 characters (base64url): which key made it, 1 byte; the backend's identity and the second of its making,
 // 12 bytes, encrypted; and 16 bytes of HMAC-SHA-256 over both, which is also what the encryption starts from. So a cookie
-// shows neither an address nor whether two clients are with one backend, cannot be made or changed without a key, and is
-// honoured by every machine that has the key, as the identity (balance.Identity) is the same on all. Keys are derived
+// shows neither an address nor which clients are with one backend, unless two cookies were made in the same second, cannot
+// be made or changed without a key, and is honoured by every machine that has the key, as the identity (balance.Identity) is the same on all. Keys are derived
 // from the operator's secrets (HKDF-SHA-256) for each context, that is each group, and for each of the two kinds of
 // cookies: a token of one group says nothing in another. The first secret makes tokens, all are accepted: to replace one,
 // add the new one behind it everywhere, then move it to the front, then remove the old one when the lifetime is over.
