@@ -52,10 +52,6 @@ func wantStatus(t testing.TB, c *proxytest.Conn, status int) {
 	}
 }
 
-func reason(name string) func(proxytest.Line) bool {
-	return func(l proxytest.Line) bool { return l.Text("reason") == name }
-}
-
 func TestTheOldestOfAllLoopsGetsThePlace(t *testing.T) {
 	t.Parallel()
 	p, b := narrow(t, 4, nil)
