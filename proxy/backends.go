@@ -28,6 +28,7 @@ type backend struct {
 	tunnels  atomic.Int64              // of these, those that are open tunnels
 	identity uint64                    // the same wherever a group of this name has this address
 	latency  balance.Latency           // of its answers
+	answers  [6]atomic.Uint64          // by class; 0: of none
 	tally    health.Tally              // of requests that it failed in a row
 	ejected  atomic.Uint64             // how often it was
 	failedAt atomic.Int64              // when it failed one last, Monotonic ns

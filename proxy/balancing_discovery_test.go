@@ -178,7 +178,7 @@ func (f *found) wants(group string, servers ...string) {
 	proxytest.Eventually(f.t, fmt.Sprintf("%s has %v", group, servers), func() bool {
 		var now []string
 		for _, b := range f.p.Server().Backends() {
-			if b.Group == group {
+			if b.Group == group && b.Status != proxy.StatusRemoved {
 				now = append(now, b.Address)
 			}
 		}

@@ -150,6 +150,9 @@ func TestRequestsWaitForABackendWithAFreePlace(t *testing.T) {
 	second, third := p.Dial(t), p.Dial(t)
 	second.Send(proxytest.UpgradeRequest())
 	p.WaitMetric(t, 1, "culvert_requests_waiting")
+	if one := p.Server().Backends()[0]; one.Connections != one.MaxConnections || one.Waiting != 1 {
+		t.Errorf("while one waits, it stands like this: %+v", one)
+	}
 	third.Send(proxytest.UpgradeRequest())
 	p.WaitMetric(t, 2, "culvert_requests_waiting")
 	if head, _ := ask(t, p, ""); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
@@ -183,6 +186,9 @@ func TestABackendThatCannotBeReachedIsEjected(t *testing.T) {
 	}
 	p.WaitStatus(t, "b0", "ejected")
 	p.WaitMetric(t, 1, "culvert_backend_ejections_total", "backend=b0")
+	if n := p.Server().Backends()[0].FailuresInRow; n < 3 {
+		t.Errorf("it has failed %d requests in a row", n)
+	}
 	before := p.Metric(t, "culvert_dials_total")
 	for range 10 {
 		_, _ = ask(t, p, "")
@@ -217,6 +223,12 @@ func TestLeastConnectionsOverAllLoops(t *testing.T) {
 		if b.Connections != 10 {
 			t.Errorf("%s has %d of 40 tunnels", b.Name, b.Connections)
 		}
+	}
+	if n := p.Metric(t, "culvert_backend_answers_total", "class=1xx"); n != 40 {
+		t.Errorf("the metric says that %v tunnels were opened", n)
+	}
+	if s := p.Metric(t, "culvert_backend_answer_seconds"); s <= 0 {
+		t.Errorf("the metric says that answers take %v s", s)
 	}
 }
 

@@ -123,7 +123,7 @@ func backendTests() []hostileTest {
 			testNoBackend(t, "{502}", "request 502 connect-failed backend refused", 3, proxytest.Refuses(t), proxytest.Refuses(t), proxytest.Refuses(t), proxytest.Refuses(t))
 		}},
 		{"B08/all-unroutable", func(t *proxytest.T) {
-			testNoBackend(t, "{502}", "request 502 connect-failed backend unreachable", 2, unroutable, unroutable)
+			testNoBackend(t, "{502}", "request 502 connect-failed backend unreachable", 2, unroutable, netip.AddrPortFrom(unroutable.Addr(), 81))
 		}},
 		{"B08/all-silent", func(t *proxytest.T) { // three tries of the short time for one
 			testNoBackend(t, "{504}", "request 504 connect-timeout backend timeout", 3, proxytest.NeverAnswers(t), proxytest.NeverAnswers(t), proxytest.NeverAnswers(t), proxytest.NeverAnswers(t))

@@ -36,8 +36,12 @@ type BackendStatus struct {
 	// Since is how long it has been so, in seconds. Connections are requests and tunnels.
 	Since       float64 `json:"since_seconds"`
 	Connections int64   `json:"connections"`
-	Tunnels     int64   `json:"tunnels"`
-	Waiting     int     `json:"waiting,omitempty"`
+	// MaxConnections bounds them; 0: nothing does.
+	MaxConnections int64 `json:"max_connections,omitempty"`
+	Tunnels        int64 `json:"tunnels"`
+	Waiting        int   `json:"waiting,omitempty"`
+	// FailuresInRow is how many requests it has failed since it last did not.
+	FailuresInRow int `json:"failures_in_a_row,omitempty"`
 }
 
 // Backends returns how all backends of the present configuration stand, in its order, and behind them those that are
@@ -55,6 +59,7 @@ func (s *Server) Backends() []BackendStatus {
 			status := BackendStatus{
 				Group: g.name, Name: b.name(), Address: b.where(), Configured: m.weight, Weight: m.weight, Priority: int(m.priority),
 				Connections: b.active.Load(), Tunnels: b.tunnels.Load(), Waiting: int(g.queue.waiting.Load()),
+				MaxConnections: m.most, FailuresInRow: b.tally.Failures(),
 			}
 			if known := c.mates[b]; known != nil {
 				status.Weight, status.Share, status.Status = known.weight, known.share, known.status.String()

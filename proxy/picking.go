@@ -258,6 +258,7 @@ func (h *shard) countFailure(b *backend, limit int) {
 func (x *exchange) answeredBackend() {
 	b := x.record.backend
 	b.latency.Observe(x.record.answered-x.record.dialed, x.shard.loop.Now())
+	b.answers[x.record.upstream/100%len(b.answers)].Add(1)
 	if !x.upgrade || x.record.upstream != 101 {
 		b.tally.Success() // a tunnel shows later
 	}

@@ -165,12 +165,12 @@ func (w *steward) settle(s *site, g *group, now int64) (next int64) {
 	}
 	changed := before == nil || !slices.Equal(before.status, after.status) || !slices.Equal(before.share, after.share) || !slices.Equal(before.weights, weights)
 	after.weights = weights
-	g.standing.Store(after)
 	for _, l := range s.lineups[g] {
 		if changed || len(*l.levels.Load()) == 0 {
 			g.arrange(l, members, w.predecessor(g, l))
 		}
 	}
+	g.standing.Store(after) // behind the schedulers: who is called by it for a place is to find that there
 	if w.begun {
 		c.tell(w.server.logs.Error, g, after.status, now)
 	}

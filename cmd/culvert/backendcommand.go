@@ -88,7 +88,7 @@ func printBackends(i *settings.Invocation, body []byte, stdout io.Writer) error 
 	_, _ = fmt.Fprintln(table, "GROUP\tBACKEND\tADDRESS\tWEIGHT\tCONNECTIONS\tSTATUS\tSINCE")
 	for n := range all {
 		b := &all[n]
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Group, b.Name, b.Address, weightOf(b), b.Connections, statusOf(b), sinceText(b.Since))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Group, b.Name, b.Address, weightOf(b), connectionsOf(b), statusOf(b), sinceText(b.Since))
 	}
 	return table.Flush()
 }
@@ -118,6 +118,14 @@ func weightOf(b *proxy.BackendStatus) string {
 	return text
 }
 
+// connectionsOf tells how many connections it has, and of how many that it may have.
+func connectionsOf(b *proxy.BackendStatus) string {
+	if b.MaxConnections > 0 {
+		return fmt.Sprintf("%d of %d", b.Connections, b.MaxConnections)
+	}
+	return strconv.FormatInt(b.Connections, 10)
+}
+
 // statusOf tells how it stands, and why.
 func statusOf(b *proxy.BackendStatus) string {
 	parts := []string{b.Status}
@@ -139,6 +147,9 @@ func statusOf(b *proxy.BackendStatus) string {
 
 // sinceText writes seconds as whole ones.
 func sinceText(seconds float64) string {
+	if seconds < 1 {
+		return "0s"
+	}
 	return settings.DurationText(time.Duration(seconds * float64(time.Second)).Truncate(time.Second))
 }
 

@@ -37,7 +37,7 @@ func newFakeKeeper() *fakeKeeper {
 		{Group: "app", Name: "10.0.0.1:80", Address: "10.0.0.1:80", Weight: 1, Configured: 1, Share: 100, Status: "serving", Since: 3661.7, Connections: 12},
 		{Group: "app", Name: "app.internal:80 (10.0.0.2)", Address: "10.0.0.2:80", Weight: 2, Configured: 2, Share: 40, Status: "failing", Reason: "connection refused", Since: 5, Priority: 1, Waiting: 3},
 		{Group: "chat", Name: "10.0.0.1:80", Address: "10.0.0.1:80", Weight: 0, Configured: 5, Share: 100, Status: "resting"},
-		{Group: "chat", Name: "unix:/run/a.sock", Address: "unix:/run/a.sock", Weight: 1, Configured: 1, Share: 100, Status: "serving", Connections: 1},
+		{Group: "chat", Name: "unix:/run/a.sock", Address: "unix:/run/a.sock", Weight: 1, Configured: 1, Share: 100, Status: "serving", Connections: 1, MaxConnections: 50},
 	}}
 }
 
@@ -345,8 +345,8 @@ func TestBackendCommands(t *testing.T) {
 		{"list", result{0, "GROUP  BACKEND                     ADDRESS           WEIGHT            CONNECTIONS  STATUS                                             SINCE\n" +
 			"app    10.0.0.1:80                 10.0.0.1:80       1                 12           serving                                            1h1m1s\n" +
 			"app    app.internal:80 (10.0.0.2)  10.0.0.2:80       2 at 40%          0            failing, secondary, 3 waiting: connection refused  5s\n" +
-			"chat   10.0.0.1:80                 10.0.0.1:80       0 (configured 5)  0            resting                                            0\n" +
-			"chat   unix:/run/a.sock            unix:/run/a.sock  1                 1            serving                                            0\n", ""}, ""},
+			"chat   10.0.0.1:80                 10.0.0.1:80       0 (configured 5)  0            resting                                            0s\n" +
+			"chat   unix:/run/a.sock            unix:/run/a.sock  1                 1 of 50      serving                                            0s\n", ""}, ""},
 		{"list --group nobody --json", result{0, "[]\n", ""}, ""},
 		{"drain unix:/run/a.sock --for 90m", result{0, "unix:/run/a.sock of group chat: draining, weight 1, 1 connection\n", ""}, "drain for 1h30m0s chat unix:/run/a.sock"},
 		{"drain 10.0.0.1:80 --group app", result{0, "10.0.0.1:80 of group app: draining, weight 1, 12 connections\n", ""}, "drain for 0s app 10.0.0.1:80"},

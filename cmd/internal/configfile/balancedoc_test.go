@@ -109,7 +109,8 @@ is told beside each, and counts for the whole group. How long a request did is `
 | metric | what it says |
 | --- | --- |
 | ` + "`backend_status`" + ` | 1 for the status that a server has |
-| ` + "`backend_connections_active`, `backend_weight`, `backend_share_ratio`" + ` | connections, the weight of the configuration, and how much of it a slow start gives by now |
+| ` + "`backend_connections_active`, `backend_weight`, `backend_share_ratio`" + ` | connections, the weight that counts, and how much of it a slow start gives by now |
+| ` + "`backend_answers_total`, `backend_answer_seconds`" + ` | answers by the ` + "`class`" + ` of their status, tunnels opened as 1xx; and how long they take |
 | ` + "`backend_dial_failures_total`, `backend_ejections_total`" + ` | connections that did not come about, and ejections |
 | ` + "`backends_healthy`, `backends_unhealthy`" + ` | servers of a group against which nothing speaks, and those that are down or ejected |
 | ` + "`health_checks_total`" + ` | checks by their result |

@@ -92,7 +92,7 @@ type backendCommand struct {
 	List    backendList    `cmd:"" name:"list" help:"Say how the backends of a running proxy stand."`
 	Drain   backendDrain   `cmd:"" name:"drain" help:"Take a backend out of use: it gets no new requests, and its tunnels live on."`
 	Undrain backendUndrain `cmd:"" name:"undrain" help:"Take a backend into use again, whoever has drained it."`
-	Weight  backendWeight  `cmd:"" name:"weight" help:"Give a backend another weight, 0 to 100, or configured; it holds until the proxy ends or the backend is no more."`
+	Weight  backendWeight  `cmd:"" name:"weight" help:"Give a backend another weight, 0 to 100, or configured."`
 }
 
 // backendChoice is what all of these have.
