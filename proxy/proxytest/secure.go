@@ -39,7 +39,7 @@ func (c *Conn) greet() {
 	}
 	_ = c.raw.SetDeadline(deadline())
 	c.err = c.secured.Handshake()
-	_ = c.raw.SetWriteDeadline(time.Time{})
+	_ = c.raw.SetDeadline(time.Time{}) // it is the handshake's: whoever reads of the stream has its own patience
 }
 
 // TLS returns what was agreed upon in the handshake; nil for a plain connection.
