@@ -166,37 +166,22 @@ func TestASlowStartOutlivesReloads(t *testing.T) {
 	wantShare(t, p, b, 10, 21, 1)
 }
 
-// TestABackendThatIsGivenAWeightBeginsSlowly, by whoever gives it one: with none it had no requests.
+// TestABackendThatIsGivenAWeightBeginsSlowly: with none it had no requests. More weight, or less, changes nothing.
 func TestABackendThatIsGivenAWeightBeginsSlowly(t *testing.T) {
 	t.Parallel()
-	p, _, b := startSlowly(t, func(c *proxy.Config) {
-		c.Groups[0].Backends[0].Weight = 1
-	})
-	join(t, p, b)
-	tend := p.Server().Tend
-	tend(p.Server().Now() + int64(time.Hour))
-	wantWhole := func(says string, whole bool) {
-		t.Helper()
-		if share := reported(p, "b1").Share; whole != (share == 100) {
-			t.Errorf("%s: %d %% of its share", says, share)
-		}
-	}
-	weigh := func(weight int) {
-		t.Helper()
-		if err := p.Server().WeighBackend(proxy.DefaultGroup, "b1", weight); err != nil {
+	p, _, _ := startSlowly(t, nil)
+	for _, step := range []struct{ weight, share int }{{5, 100}, {1, 100}, {0, 100}, {2, 10}, {3, 10}} {
+		if err := p.Server().WeighBackend(proxy.DefaultGroup, "b0", step.weight); err != nil {
 			t.Fatal(err)
 		}
+		if share := reported(p, "b0").Share; share != step.share {
+			t.Errorf("with the weight %d it has %d %% of its share, want %d %%", step.weight, share, step.share)
+		}
 	}
-	now := p.Server().Now() + int64(time.Hour)
-	wantWhole("after an hour", true)
-	weigh(5)
-	tend(now)
-	wantWhole("with more weight", true)
-	weigh(0)
-	weigh(2)
-	wantWhole("out of none", false)
-	tend(now + int64(time.Hour))
-	wantWhole("an hour later", true)
+	p.Server().Tend(p.Server().Now() + int64(time.Hour))
+	if share := reported(p, "b0").Share; share != 100 {
+		t.Errorf("an hour later it has %d %% of its share", share)
+	}
 }
 
 // TestABackendIsThereOnce, though two names lead to it: what is said first counts.
